@@ -1,0 +1,58 @@
+# What a newcomer runs: `make run` (the demo), `make test`, `make check`. GNU make 3.81 or newer.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help setup run test check format laws lock clean
+
+help:
+	@echo "make run    the demo: a simulated Noojee, the gateway before it, and three calls to try"
+	@echo "make test   all tests, with branch coverage"
+	@echo "make check  format, lint, types, import layers"
+	@echo "make laws   break each law by a patch and see its test turn red"
+	@echo "make setup  only the virtual environment .venv, from hash-locked requirements"
+	@echo "make lock   resolve requirements/*.in anew into requirements/*.txt"
+
+setup: $(READY)
+
+$(READY): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name it with: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "This Python lacks ensurepip. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: $(READY)
+	@exec $(BIN)/noojee-gateway demo
+
+test: $(READY)
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+laws: $(READY)
+	$(BIN)/python tests/laws/mutants.py
+
+# Wheels for any platform, hashes of all of them, and no index address in the files.
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate
+lock:
+	$(PYTHON) -m venv build/uv
+	build/uv/bin/pip install --quiet uv
+	build/uv/bin/$(LOCK) requirements/run.in --output-file requirements/run.txt
+	build/uv/bin/$(LOCK) requirements/dev.in --constraint requirements/run.txt --output-file requirements/dev.txt
+
+clean:
+	rm -rf $(VENV) build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
