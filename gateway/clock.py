@@ -60,7 +60,7 @@ def render_instant(instant: datetime) -> str:
 
 def create_request_id() -> str:
     """
-    A new UUIDv7 (RFC 9562 section 5.7) in its 36-character text form: 48 bits of Unix milliseconds, then 74 random bits.
+    A new UUIDv7 (RFC 9562 section 5.7) as 36 characters: 48 bits of Unix milliseconds, then 74 random bits.
 
     Sorts by time, and nobody can guess the next one.
     """

@@ -19,8 +19,8 @@ class Secret:
     """
     Text that must not be seen: a Noojee API key, a hash pair, a local token.
 
-    Two secrets are equal when their texts are, compared in constant time. A secret has no hash, so it can be no key of a
-    dictionary that someone prints.
+    Two secrets are equal when their texts are, compared in constant time. A secret has no hash, so it can be no key of
+    a dictionary that someone prints.
 
     Args:
         text: The secret itself, any non-empty text.
