@@ -1,0 +1,77 @@
+"""
+What a complete reply says became of the call (law 2, contract section 5).
+
+Noojee's envelope has `Code` on some families and `code` on others, as a number or as text; negative is an error, and on
+lead calls 101-110 are errors too (the vendor's index and lead pages). Replies are passed on untouched whatever they say.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from gateway.outcome import Outcome
+
+if TYPE_CHECKING:
+    from gateway.noojee.catalogue import Operation
+
+__all__ = ["find_code", "is_whole_json", "judge"]
+
+_LEAD_ERRORS = range(101, 111)
+_NUMBER = re.compile(r"-?[0-9]{1,9}", re.ASCII)
+
+
+def judge(operation: Operation, status: int, code: int | None) -> Outcome:
+    """
+    The outcome of a complete reply.
+
+    Args:
+        status: The reply's status.
+        code: From `find_code`, for a buffered reply; None for a streamed one.
+    """
+    if 300 <= status < 400 or status >= 500:  # noqa: PLR2004  # classes of RFC 9110 section 15
+        return Outcome.FAILED
+    if status >= 400:  # noqa: PLR2004  # the same
+        return Outcome.REFUSED
+    if code is not None and (code < 0 or (operation.is_lead_call and code in _LEAD_ERRORS)):
+        return Outcome.REFUSED
+    return Outcome.SUCCEEDED
+
+
+def find_code(body: bytes) -> int | None:
+    """
+    The `Code` or `code` of a reply's JSON object, the worse one where both stand; None where there is none.
+    """
+    document = _find_document(body)
+    if not isinstance(document, dict):
+        return None
+    codes = [code for name in ("Code", "code") if (code := _parse_code(document.get(name))) is not None]
+    return min(codes, key=lambda code: (code >= 0, -code), default=None)
+
+
+def is_whole_json(body: bytes) -> bool:
+    """
+    Whether a body is one JSON object or array that parses: what proves a reply delimited by its close to be whole.
+    """
+    return isinstance(_find_document(body), dict | list)
+
+
+def _find_document(body: bytes) -> Any:
+    if body[:64].lstrip()[:1] not in {b"{", b"["}:
+        return None
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _parse_code(value: object) -> int | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        return int(value)
+    return None

@@ -1,0 +1,165 @@
+"""
+Parameters of a call: query and form body read as one list, from exactly the bytes that go up (law 9).
+
+Knows how bytes become names and values and which of them are credentials (law 4: those are taken out before anything
+else). What a caller may say under a name is decided elsewhere, on the values that come from here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
+
+from gateway.errors import CallerError, Reason
+from gateway.noojee.catalogue import CREDENTIAL_PARAMETERS, Effect
+
+if TYPE_CHECKING:
+    from gateway.noojee.catalogue import Operation
+
+__all__ = [
+    "POLL_DEFAULT_SECONDS",
+    "Parameter",
+    "find_query_tokens",
+    "parse_parameters",
+    "parse_poll_seconds",
+    "split_target",
+    "strip_credentials",
+]
+
+COUNT_LIMIT = 64
+NAME_LIMIT_BYTES = 64
+POLL_DEFAULT_SECONDS = 10
+"""What the server waits when `timeOut` is absent (the vendor's page on subscribe)."""
+
+_BROKEN_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_NOT_A_LETTER = re.compile(rb"[^A-Za-z]+")
+_POLL_SECONDS = re.compile(r"[0-9]{1,5}", re.ASCII)
+_TOKEN_PARAMETER = b"apiKey"
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """
+    One decoded parameter. Neither name nor value has a printable form here: a value may be personal data.
+    """
+
+    name: str
+    value: str
+
+    def __repr__(self) -> str:
+        return "<Parameter>"
+
+
+def split_target(target: bytes) -> tuple[bytes, bytes]:
+    """
+    An origin-form target -> (path, query), both raw; the query is empty where there is none.
+    """
+    path, _, query = target.partition(b"?")
+    return path, query
+
+
+def find_query_tokens(query: bytes) -> list[str]:
+    """
+    The values of every `apiKey` (decoded, case-exact) in a query: where Noojee's own clients can carry a token.
+
+    Bytes that are no UTF-8 become U+FFFD, so that the text is malformed as a token and nothing else. Empty values are
+    no tokens.
+    """
+    if b"=" not in query:
+        return []
+    found = []
+    for item in query.split(b"&"):
+        name, _, value = item.partition(b"=")
+        if value and _decode(name) == _TOKEN_PARAMETER:
+            found.append(_decode(value).decode("utf-8", "replace"))
+    return found
+
+
+def strip_credentials(raw: bytes) -> bytes:
+    """
+    A query or form body without its credential parameters, every other byte as it was.
+    """
+    if not raw:
+        return raw
+    items = raw.split(b"&")
+    kept = [item for item in items if not _is_credential(item.partition(b"=")[0])]
+    return raw if len(kept) == len(items) else b"&".join(kept)
+
+
+def parse_parameters(operation: Operation, query: bytes, form: bytes) -> tuple[Parameter, ...]:
+    """
+    The parameters of a call, in the order in which they stand, the query's first.
+
+    Args:
+        operation: What is called; a name that differs from one of its own only in case is refused.
+        query: Without credential parameters, as it goes up.
+        form: The same of the form body; empty where the body is no form.
+
+    Raises:
+        CallerError: `parameter_malformed` for more than 64, a name that is empty or over 64 bytes, a broken escape,
+            invalid UTF-8, control characters, a wrong case, a `timeOut` that is no number; told before
+            `parameter_repeated` for a name that stands twice (contract section 3).
+    """
+    items = [item for raw in (query, form) if raw for item in raw.split(b"&") if item]
+    if len(items) > COUNT_LIMIT:
+        raise _malformed(f"Send at most {COUNT_LIMIT} parameters.")
+    parameters = tuple(_parse_item(item) for item in items)
+    names = [parameter.name for parameter in parameters]
+    folded = {name.casefold(): name for name in operation.parameters}
+    for name in names:
+        if folded.get(name.casefold(), name) != name:
+            raise _malformed(f"Noojee spells the parameter {folded[name.casefold()]}.")
+    if operation.effect is Effect.LONG_POLL:
+        parse_poll_seconds(parameters)
+    if len(set(names)) != len(names):
+        raise CallerError(Reason.PARAMETER_REPEATED)
+    return parameters
+
+
+def parse_poll_seconds(parameters: tuple[Parameter, ...]) -> int:
+    """
+    How long a long poll asks the server to wait, in seconds: `timeOut`, 10 where it is absent.
+
+    Raises:
+        CallerError: `parameter_malformed` for anything but one to five ASCII digits.
+    """
+    for parameter in parameters:
+        if parameter.name == "timeOut":
+            if not _POLL_SECONDS.fullmatch(parameter.value):
+                raise _malformed("timeOut must be a number of seconds, 0-99999.")
+            return int(parameter.value)
+    return POLL_DEFAULT_SECONDS
+
+
+def _parse_item(item: bytes) -> Parameter:
+    if _BROKEN_ESCAPE.search(item):
+        raise _malformed("A percent sign must start an escape of two hexadecimal digits.")
+    raw_name, _, raw_value = item.partition(b"=")
+    name, value = _decode(raw_name), _decode(raw_value)
+    if not 0 < len(name) <= NAME_LIMIT_BYTES:
+        raise _malformed(f"A parameter's name must have 1-{NAME_LIMIT_BYTES} bytes.")
+    try:
+        parameter = Parameter(name.decode("utf-8"), value.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise _malformed("Parameters must be UTF-8.") from error
+    if _CONTROL.search(parameter.name) or _CONTROL.search(parameter.value):
+        raise _malformed("Parameters must not hold control characters.")
+    return parameter
+
+
+def _is_credential(raw_name: bytes) -> bool:
+    letters = _NOT_A_LETTER.sub(b"", _decode(raw_name)).lower()
+    return letters.decode("ascii") in CREDENTIAL_PARAMETERS
+
+
+def _decode(raw: bytes) -> bytes:
+    if b"+" in raw:
+        raw = raw.replace(b"+", b" ")
+    return unquote_to_bytes(raw) if b"%" in raw else raw
+
+
+def _malformed(detail: str) -> CallerError:
+    return CallerError(Reason.PARAMETER_MALFORMED, detail)
