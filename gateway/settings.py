@@ -1,0 +1,224 @@
+"""
+Every setting, in one model, and the one function that reads them.
+
+Owns names, types, units, defaults and bounds, and the order in which a value is looked for: environment, then the TOML
+file named by `GATEWAY_CONFIG`, then the default. Refuses to know what a setting is used for.
+
+Law 3: an error names a setting and never its value, whatever was put there by mistake. Nothing is ignored: an unknown
+name is an error, in the environment as in the file.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+from collections.abc import Mapping  # noqa: TC003 - pydantic resolves annotations at run time
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from gateway.duration import parse_duration, render_duration
+
+__all__ = ["ENVIRONMENT_PREFIX", "LONGEST_TIMEOUT", "Settings", "load_settings"]
+
+ENVIRONMENT_PREFIX = "GATEWAY_"
+LONGEST_TIMEOUT = timedelta(hours=24)
+_NODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
+_COUNTRY = re.compile(r"[1-9][0-9]{0,2}")
+
+
+def _parse_path(value: object) -> Path:
+    if isinstance(value, Path):
+        return value.absolute()
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError("must be a path and not empty")
+    return Path(value).absolute()
+
+
+def _parse_whole_number(value: object) -> int:
+    # int() alone would take True, " 8_0 " and full-width digits.
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value):
+        return int(value)
+    raise ValueError("must be a whole number")
+
+
+def _parse_duration(value: object) -> timedelta:
+    if isinstance(value, str):
+        value = parse_duration(value)
+    if isinstance(value, timedelta):
+        return value
+    raise ValueError("must be text: a whole number and s, m, h or d, as in 30s or 5m")
+
+
+def _check_timeout(value: timedelta) -> timedelta:
+    if not timedelta(0) < value <= LONGEST_TIMEOUT:
+        raise ValueError(f"must be more than 0s and at most {render_duration(LONGEST_TIMEOUT)}")
+    return value
+
+
+def _parse_address(value: object) -> str:
+    # A name could come to stand for another address later and open a port to a network, so it must be an address.
+    if value == "localhost":
+        return "127.0.0.1"
+    if isinstance(value, str):
+        try:
+            return str(ipaddress.ip_address(value))
+        except ValueError:
+            pass  # told below, without the value
+    raise ValueError("must be an IP address, as in 127.0.0.1 or 0.0.0.0")
+
+
+def _parse_yes(value: object) -> bool:
+    # The danger is switched on by one exact word, so that `GATEWAY_ALLOW_PLAINTEXT=no` cannot do it.
+    if value == "yes" or value is True or value is False:
+        return value is not False
+    raise ValueError("must be exactly yes, or not set")
+
+
+def _check_node(value: str) -> str:
+    if not _NODE.fullmatch(value):
+        raise ValueError("must be a name of ASCII letters, digits, dots, hyphens and underscores")
+    return value
+
+
+def _check_country(value: str) -> str:
+    if not _COUNTRY.fullmatch(value):
+        raise ValueError("must be a country calling code of 1 to 3 digits, as in 61")
+    return value
+
+
+# In all of the above a ValueError is raised for a wrong type too: pydantic lets a TypeError through as a crash.
+_AnyPath = Annotated[Path, BeforeValidator(_parse_path)]
+_WholeNumber = Annotated[int, BeforeValidator(_parse_whole_number)]
+_Port = Annotated[_WholeNumber, Field(ge=0, le=65_535)]
+_Address = Annotated[str, BeforeValidator(_parse_address)]
+_Yes = Annotated[bool, BeforeValidator(_parse_yes)]
+_Timeout = Annotated[timedelta, BeforeValidator(_parse_duration), AfterValidator(_check_timeout)]
+
+
+def _below_data_dir(name: str) -> Any:
+    def find_default(values: Mapping[str, Any]) -> Path:
+        return Path(values["data_dir"]) / name
+
+    return find_default
+
+
+class Settings(BaseModel):
+    """
+    What an operator can set. Immutable; built from plain values here, and by `load_settings` from the outside.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True, use_attribute_docstrings=True
+    )
+
+    config: _AnyPath | None = None
+    """The TOML file with settings: the names of this table in lower case, without `GATEWAY_`. There is no search for
+    one."""
+
+    data_dir: _AnyPath = Path("data")
+    """The folder with the registry, the journal and the keys; only `noojee-gateway init` makes it."""
+
+    run_dir: _AnyPath = Field(
+        default_factory=_below_data_dir("run"), json_schema_extra={"default_text": "`<GATEWAY_DATA_DIR>/run`"}
+    )
+    """The folder with the sockets over which the command line tells a running gateway of a change; a short path."""
+
+    master_key_file: _AnyPath = Field(
+        default_factory=_below_data_dir("master.key"),
+        json_schema_extra={
+            "default_text": "`$CREDENTIALS_DIRECTORY/master.key` if there, else `<GATEWAY_DATA_DIR>/master.key`"
+        },
+    )
+    """The file with the master key that seals every other key; readable by its owner alone."""
+
+    host: _Address = "127.0.0.1"
+    """The address on which callers are served."""
+
+    port: _Port = 8080
+    """The port on which callers are served; 0 takes a free one."""
+
+    admin_host: _Address = "127.0.0.1"
+    """The address on which health is served to operators."""
+
+    admin_port: _Port = 8081
+    """The port on which health is served to operators; 0 takes a free one."""
+
+    tls_cert_file: _AnyPath | None = None
+    """The certificate chain, PEM, with which both ports speak TLS; set together with `GATEWAY_TLS_KEY_FILE`."""
+
+    tls_key_file: _AnyPath | None = None
+    """The certificate's private key, PEM, without a pass phrase; readable by its owner alone."""
+
+    allow_plaintext: _Yes = Field(default=False, json_schema_extra={"default_text": "not set", "type_text": "`yes`"})
+    """Whether tokens may cross a network unencrypted: needed to listen beyond loopback without TLS, exactly `yes`."""
+
+    node: Annotated[str, AfterValidator(_check_node)] = Field(
+        default_factory=socket.gethostname, json_schema_extra={"default_text": "the host name"}
+    )
+    """The name of this machine's gateway in the journal."""
+
+    number_country: Annotated[str, AfterValidator(_check_country)] = "61"
+    """The country calling code that is written as a leading 0 before telephone numbers are compared or recorded."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """How much is logged to standard error; no level logs a URL, a token or a key."""
+
+    max_connections: Annotated[_WholeNumber, Field(ge=1, le=1_000_000)] = 10_000
+    """How many callers' connections are held at once; lowered with a warning to what the limit of open files allows."""
+
+    head_timeout: _Timeout = timedelta(seconds=10)
+    """How long a caller may take for the TLS handshake and the head of a request."""
+
+    body_timeout: _Timeout = timedelta(seconds=60)
+    """How long a caller may take for the body of a request."""
+
+    keep_alive_timeout: _Timeout = timedelta(seconds=75)
+    """How long a caller's idle connection is kept open."""
+
+    caller_stalled_timeout: _Timeout = timedelta(seconds=60)
+    """How long a caller may take no bytes of a reply before its connection is aborted."""
+
+    connect_timeout: _Timeout = timedelta(seconds=5)
+    """How long connecting to Noojee may take, TLS included."""
+
+    send_timeout: _Timeout = timedelta(seconds=10)
+    """How long sending a request to Noojee may take."""
+
+    reply_timeout: _Timeout = timedelta(seconds=30)
+    """How long Noojee may take to the first byte of its reply to a read."""
+
+    write_reply_timeout: _Timeout = timedelta(seconds=60)
+    """The same for operations that write or dial."""
+
+    lead_reply_timeout: _Timeout = timedelta(seconds=75)
+    """The same for lead calls, which Noojee may queue for a minute."""
+
+    poll_margin: _Timeout = timedelta(seconds=10)
+    """How much longer than its own `timeOut` a long poll may wait for its reply."""
+
+    recording_timeout: _Timeout = timedelta(seconds=60)
+    """How long Noojee may pause between the bytes of a recording."""
+
+    call_timeout: _Timeout = timedelta(minutes=10)
+    """How long any call may take that is neither a poll nor a recording."""
+
+    drain_timeout: _Timeout = timedelta(seconds=10)
+    """How long running calls may still take once the gateway was told to stop."""
+
+
+def load_settings() -> Settings:
+    """
+    The settings of this process, from the environment, the file that `GATEWAY_CONFIG` names, and the defaults.
+
+    Raises:
+        OperatorError: `settings_invalid`, with every unknown name or every wrong value at once.
+    """
+    from gateway.settings_sources import load  # pydantic-settings costs 0.1 s that `audit verify` need not pay
+
+    return load()
