@@ -1,0 +1,139 @@
+"""
+The control interface under `/simulator/`, for loopback alone: what was received, what is under way, which faults.
+
+`GET` on `requests`, `calls`, `polls` and `faults` shows a JSON list, `PUT` on `faults` replaces the faults. `DELETE`
+resets: `requests` forgets the log and counts from 1 again, `calls` puts the telephone system and the leads back to
+their beginning, `polls` has every waiting poll answered, `faults` lifts all faults. No key is asked for, and nothing
+here is logged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import json
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from gateway.simulator.faults import FaultError, FaultList
+from gateway.simulator.messages import RefusalError, Reply, Request, create_json_reply, render_now
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.simulator.campaigns import Campaigns
+    from gateway.simulator.telephony import Telephony
+
+__all__ = ["Control", "RequestLog"]
+
+_KEPT_REQUESTS = 20_000
+_PREFIX = "/simulator/"
+
+
+class RequestLog:
+    """
+    The API requests received, in order, the last 20,000. Each is logged when it is complete, before anything is done.
+    """
+
+    def __init__(self) -> None:
+        self._entries: deque[dict[str, Any]] = deque(maxlen=_KEPT_REQUESTS)
+        self._sequence = 0
+
+    def __repr__(self) -> str:
+        return f"<RequestLog {self._sequence} received>"
+
+    def record(self, request: Request, *, is_complete: bool = True) -> None:
+        """
+        Log a request. One whose connection ended before its body did has no `body_sha256`.
+        """
+        self._sequence += 1
+        self._entries.append(
+            {
+                "seq": self._sequence,
+                "method": request.method,
+                "target": request.target,
+                "headers": [list(header) for header in request.headers],
+                "body_sha256": hashlib.sha256(request.body).hexdigest() if is_complete else None,
+                "peer": request.peer,
+                "connection": request.connection,
+                "at": render_now(),
+            }
+        )
+
+    def render(self) -> list[dict[str, Any]]:
+        """
+        What was received, oldest first.
+        """
+        return list(self._entries)
+
+    def reset(self) -> None:
+        """
+        Forget everything; the next request is number 1.
+        """
+        self._entries.clear()
+        self._sequence = 0
+
+
+class Control:
+    """
+    Answers requests under `/simulator/`.
+    """
+
+    def __init__(self, log: RequestLog, faults: FaultList, telephony: Telephony, campaigns: Campaigns) -> None:
+        def reset_calls() -> None:
+            telephony.reset()
+            campaigns.reset()
+
+        self._faults = faults
+        self._shown: dict[str, Callable[[], list[Any]]] = {
+            "requests": log.render,
+            "calls": lambda: telephony.placed,
+            "polls": telephony.render_polls,
+            "faults": faults.render,
+        }
+        self._resets: dict[str, Callable[[], None]] = {
+            "requests": log.reset,
+            "calls": reset_calls,
+            "polls": telephony.end_polls,
+            "faults": faults.clear,
+        }
+
+    @staticmethod
+    def owns(request: Request) -> bool:
+        """
+        True if the request is for the control interface.
+        """
+        return request.path.startswith(_PREFIX)
+
+    def answer(self, request: Request) -> Reply:
+        """
+        Show, replace or reset; every error is `{"error": sentence}`.
+        """
+        try:
+            return create_json_reply(self._carry_out(request))
+        except RefusalError as refusal:
+            return create_json_reply({"error": refusal.message}, refusal.status, refusal.headers)
+
+    def _carry_out(self, request: Request) -> list[Any]:
+        if not ipaddress.ip_address(request.peer).is_loopback:
+            raise RefusalError(403, "the control interface answers loopback addresses alone")
+        name = request.path.removeprefix(_PREFIX)
+        if name not in self._shown:
+            raise RefusalError(404, f"the control interface has {', '.join(self._shown)}")
+        methods = ("GET", "DELETE", "PUT") if name == "faults" else ("GET", "DELETE")
+        if request.method not in methods:
+            raise RefusalError(405, f"{name} takes {', '.join(methods)}", headers=(("Allow", ", ".join(methods)),))
+        if request.method == "PUT":
+            self._replace_faults(request.body)
+        if request.method == "DELETE":
+            self._resets[name]()
+            return []
+        return self._shown[name]()
+
+    def _replace_faults(self, body: bytes) -> None:
+        try:
+            self._faults.replace(json.loads(body))
+        except FaultError as error:
+            raise RefusalError(400, str(error)) from error
+        except (ValueError, RecursionError) as error:
+            raise RefusalError(400, "the body is not JSON") from error
