@@ -1,0 +1,139 @@
+"""
+One file of a stream: how it is named, and how bytes are appended to it durably.
+
+Knows nothing of records. Law 1 holds here in its smallest form: a segment's `length` grows only when the bytes are on
+the disk, and a segment that failed once is never appended to again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from typing import TYPE_CHECKING
+
+from gateway import durable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["FIRST_NAME", "Segment", "SegmentChangedError", "find_next_name", "list_segments"]
+
+FIRST_NAME = "00000001.jsonl"
+
+_NAME = re.compile(r"[0-9]{8}\.jsonl", re.ASCII)
+
+
+def list_segments(folder: Path) -> list[Path]:
+    """
+    The segments in a stream's folder, in their order; nothing when there is no such folder.
+    """
+    try:
+        names = os.listdir(folder)  # noqa: PTH208 - names are all that is needed, without a Path for each stranger
+    except FileNotFoundError:
+        return []
+    return [folder / name for name in sorted(names) if _NAME.fullmatch(name)]
+
+
+def find_next_name(segments: list[Path]) -> str:
+    """
+    The name for a new segment behind these.
+    """
+    return f"{int(segments[-1].stem) + 1:08d}.jsonl" if segments else FIRST_NAME
+
+
+class SegmentChangedError(OSError):
+    """
+    Somebody else removed, replaced, shortened or lengthened the file while we held it.
+    """
+
+
+class Segment:
+    """
+    A file opened for appending, by one thread of the one process that holds the stream's lock.
+
+    Attributes:
+        path: Where it is.
+        length: How many of its bytes are proven to be on the disk. What may stand behind them counts for nothing.
+    """
+
+    def __init__(self, path: Path, fd: int, length: int) -> None:
+        self.path = path
+        self.length = length
+        self._fd = fd
+
+    @classmethod
+    def create(cls, path: Path) -> Segment:
+        """
+        A new, empty segment. Its name is not durable before the folder is synced.
+        """
+        return cls(path, durable.create_file(path), 0)
+
+    @classmethod
+    def resume(cls, path: Path, length: int) -> Segment:
+        """
+        The segment that an earlier process left at `length`.
+
+        Synced at once: the bytes may still be in memory only, left there by a process that was killed before its own
+        sync, and the next record will be chained to them.
+        """
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
+        segment = cls(path, fd, length)
+        try:
+            durable.sync(fd)
+            segment._check(length)
+        except OSError:
+            os.close(fd)
+            raise
+        return segment
+
+    def append(self, data: bytes) -> None:
+        """
+        Append `data`; durable when it returns.
+
+        Raises:
+            OSError: Not proven to be on the disk, though it may be. `abandon` the segment then.
+        """
+        end = self.length + len(data)
+        durable.write(self._fd, data)
+        durable.sync(self._fd)
+        self._check(end)
+        self.length = end
+
+    def _check(self, length: int) -> None:
+        """
+        Refuse to trust a file that is not ours alone.
+
+        `fdatasync` on an unlinked file succeeds, and a stranger's append or a `copytruncate` of a log rotation shows
+        in nothing but the size. Two calls without disk access, about 3 us.
+        """
+        held = os.fstat(self._fd)
+        if held.st_nlink == 0 or held.st_size != length:
+            raise SegmentChangedError
+        named = self.path.lstat()
+        if (named.st_ino, named.st_dev) != (held.st_ino, held.st_dev):
+            raise SegmentChangedError
+
+    def abandon(self) -> None:
+        """
+        Close the segment after a failure, and take away what is not proven as far as the disk lets us.
+
+        A segment with nothing proven is removed, else every probe of a full disk would leave one. Neither is synced,
+        and neither needs to work: the next segment names the proven length, and readers go by that alone.
+        """
+        with contextlib.suppress(OSError):
+            if self.length == 0:
+                self.path.unlink()
+            elif os.fstat(self._fd).st_size > self.length:  # never lengthen what somebody has shortened
+                os.ftruncate(self._fd, self.length)
+        self.close()
+
+    def close(self) -> None:
+        """
+        Let go of the file. Nothing is lost by it: what is proven is on the disk.
+        """
+        with contextlib.suppress(OSError):  # a descriptor is closed even when close() tells of an error
+            os.close(self._fd)
+
+    def __repr__(self) -> str:
+        return f"<Segment {self.path.name} length={self.length}>"

@@ -1,0 +1,208 @@
+"""
+A stream: the ordered, chained records of one writer, in segments, behind one lock.
+
+Synchronous and for one thread; `journal` puts a thread and a queue before it. It renders records into their place,
+opens segments, and knows what is proven. Law 1 holds here: what `append` returned for is on the disk, and what it
+raised for counts for nothing, whatever the disk may keep of it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+from gateway import durable
+from gateway.audit.chain import START, Previous, extend
+from gateway.audit.ending import find_stream_ending
+from gateway.audit.event import render_line
+from gateway.audit.segment import Segment, SegmentChangedError, find_next_name, list_segments
+from gateway.errors import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from gateway.audit.chain import Head
+    from gateway.audit.event import Draft
+
+__all__ = ["LOCK_NAME", "Stream", "StreamBusyError", "StreamWriteError"]
+
+LOCK_NAME = "lock"
+
+_NODE_LIMIT_BYTES = 255
+
+_REASONS = {
+    errno.ENOSPC: "disk_full",
+    errno.EDQUOT: "disk_full",
+    errno.EFBIG: "disk_full",
+    errno.EROFS: "read_only",
+}
+
+
+class StreamBusyError(StorageError):
+    """
+    Another process, or this one a second time, holds the stream's lock.
+    """
+
+
+class StreamWriteError(StorageError):
+    """
+    A group is not proven to be on the disk.
+
+    Attributes:
+        reason: For the journal: `disk_full`, `read_only`, `file_changed` (by somebody else), `disk_error`.
+    """
+
+    def __init__(self, detail: str, reason: str) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+class Stream:
+    """
+    One stream, held by one process through its flock.
+
+    Attributes:
+        name: `worker-0`, `admin`, `control`: its folder's name.
+        head: The last record that is on the disk.
+    """
+
+    def __init__(self, folder: Path, lock_fd: int, *, node: str, segment_limit_bytes: int) -> None:
+        self.name = folder.name
+        self.head: Head = START
+        self._folder = folder
+        self._lock_fd: int | None = lock_fd
+        self._node = node
+        self._segment_limit_bytes = segment_limit_bytes
+        self._segment: Segment | None = None
+        self._end: Previous | None = None  # what the next segment will say of the one before
+
+    @classmethod
+    def open(
+        cls, root: Path, name: str, *, node: str, segment_limit_bytes: int, lock_wait_seconds: float = 0.0
+    ) -> Stream:
+        """
+        Take the stream's lock and find its end.
+
+        Creates the folders and the lock file when they are missing, and no segment: that comes with the first record.
+
+        Raises:
+            StreamBusyError: The lock is held.
+            StorageError: Folders or files cannot be made, read or synced.
+            ValueError: A node name longer than 255 bytes.
+        """
+        if len(node.encode()) > _NODE_LIMIT_BYTES:
+            raise ValueError(f"a node's name has at most {_NODE_LIMIT_BYTES} bytes")
+        folder = root / name
+        try:
+            durable.create_folder(root)
+            durable.create_folder(folder)
+            lock_fd = durable.lock(folder / LOCK_NAME, wait_seconds=lock_wait_seconds)
+        except BlockingIOError as error:
+            raise StreamBusyError(f"the journal's stream {name} is held by another process") from error
+        except OSError as error:
+            raise StorageError(f"the journal's stream {name} cannot be opened: {durable.describe(error)}") from error
+        stream = cls(folder, lock_fd, node=node, segment_limit_bytes=segment_limit_bytes)
+        try:
+            stream._find_end()
+        except OSError as error:
+            stream.close()
+            raise StorageError(f"the journal's stream {name} cannot be read: {durable.describe(error)}") from error
+        except BaseException:
+            stream.close()
+            raise
+        return stream
+
+    def _find_end(self) -> None:
+        """
+        Learn the head, and continue the last segment when it ends cleanly.
+
+        Where anything stands behind the last record, the file is left as it is: a new segment will say how much of it
+        counts. So what a crash tore can be looked at for ever, and no old file is ever changed.
+        """
+        ending = find_stream_ending(self._folder)
+        if ending is None:
+            return
+        self.head = ending.head
+        self._end = Previous(ending.path.name, ending.length, ending.head.digest)
+        if ending.path == list_segments(self._folder)[-1] and ending.path.stat().st_size == ending.length:
+            self._segment = Segment.resume(ending.path, ending.length)
+        else:
+            # Not ours to append to, but ours to be chained to: its records must be durable before any that name them.
+            fd = os.open(ending.path, os.O_RDONLY | os.O_NOFOLLOW)
+            try:
+                durable.sync(fd)
+            finally:
+                os.close(fd)
+        # A process that was killed may have created the segment without having synced the folder.
+        durable.sync_folder(self._folder)
+
+    def append(self, drafts: Sequence[Draft]) -> None:
+        """
+        Append events, in order, as one group: one write, one sync. Durable, all of them, when it returns.
+
+        Not safe for use by two threads at once. A crash in the middle leaves a prefix of the group, perhaps torn.
+
+        Raises:
+            StreamWriteError: None of them counts. The next group goes to a new segment, whose first record says where
+                the proven part of this one ends. (A crash before that, on a disk that kept the group after all, brings
+                it back: recovery then reads an intent that was refused, and closes it as `unknown`.)
+        """
+        if self._segment is not None and self._segment.length >= self._segment_limit_bytes:
+            self._segment.close()
+            self._segment = None
+        try:
+            if self._segment is None:
+                self._segment = Segment.create(self._folder / find_next_name(list_segments(self._folder)))
+                durable.sync_folder(self._folder)
+            lines, head = self._render(drafts, opens_segment=self._segment.length == 0)
+            self._segment.append(lines)
+        except OSError as error:
+            raise self._abandon_segment(error) from error
+        # Here the group is on the disk. A crash from now on loses nothing of it.
+        self.head = head
+        self._end = Previous(self._segment.path.name, self._segment.length, head.digest)
+
+    def _render(self, drafts: Sequence[Draft], *, opens_segment: bool) -> tuple[bytes, Head]:
+        """
+        The group's bytes, and the head that it leads to once they are on the disk.
+        """
+        head = self.head
+        lines = []
+        node = self._node if opens_segment else None
+        for draft in drafts:
+            line = render_line(draft, self.name, head, node=node, previous=self._end)
+            head = extend(head, line)
+            lines.append(line)
+            node = None
+        return b"".join(lines), head
+
+    def _abandon_segment(self, error: OSError) -> StreamWriteError:
+        """
+        Leave the segment that failed, for good, and say what happened.
+        """
+        name = self.name
+        if self._segment is not None:
+            name = f"{name}/{self._segment.path.name}"
+            self._segment.abandon()
+            self._segment = None
+        if isinstance(error, SegmentChangedError):
+            return StreamWriteError(f"{name} was removed, replaced or changed by somebody else", "file_changed")
+        reason = _REASONS.get(error.errno or 0, "disk_error")
+        return StreamWriteError(f"{name} cannot be written: {durable.describe(error)}", reason)
+
+    def close(self) -> None:
+        """
+        Close the segment, then let go of the lock. Idempotent.
+        """
+        if self._segment is not None:
+            self._segment.close()
+            self._segment = None
+        if self._lock_fd is not None:
+            os.close(self._lock_fd)
+            self._lock_fd = None
+
+    def __repr__(self) -> str:
+        segment = self._segment.path.name if self._segment else "none"
+        return f"<Stream {self.name} seq={self.head.seq} segment={segment}>"
