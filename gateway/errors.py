@@ -22,6 +22,7 @@ __all__ = [
     "OperatorError",
     "OperatorReason",
     "Reason",
+    "SealError",
     "StorageError",
     "UpstreamError",
 ]
@@ -383,6 +384,16 @@ class UpstreamError(GatewayError):
 class StorageError(GatewayError):
     """
     The journal or the registry could not be written or read. The detail names a file and an errno, never contents.
+    """
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class SealError(GatewayError):
+    """
+    A sealed key does not open: it was moved, altered, or sealed under a ring that is not ours. Never says what it held.
     """
 
     def __init__(self, detail: str) -> None:

@@ -1,0 +1,13 @@
+"""
+Every key at rest: the master ring, the seal that binds a Noojee key to its place, and the keys of the journal's HMACs.
+
+The only package here that imports `cryptography`. Law 3 rests on `open_key`: no other function gives a stored key's
+text, and only `gateway.upstream` calls it.
+"""
+
+from gateway.custody.audit_key import AuditKey
+from gateway.custody.ring import Ring
+from gateway.custody.sealing import open_key, seal_key
+from gateway.errors import SealError
+
+__all__ = ["AuditKey", "Ring", "SealError", "open_key", "seal_key"]

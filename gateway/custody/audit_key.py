@@ -1,0 +1,121 @@
+"""
+The keys of the journal's HMACs, and the keyed fingerprint by which a Noojee key is recognised at our door.
+
+`audit.key` is a text file like the ring's, each version sealed under the ring. It is no secret of Noojee's, but who has
+it can guess his way through telephone numbers in the journal; so it is useless without the ring, and each caller's
+values are marked with a key of the caller's own: nobody fills a dictionary through a caller of his own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from gateway import durable
+from gateway.custody.cipher import open_bytes, seal_bytes
+from gateway.custody.key_file import KeyFileFormatError, create_key_file, parse_versions, read_key_file, render_versions
+from gateway.errors import OperatorError, OperatorReason, SealError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from gateway.custody.ring import Ring
+
+__all__ = ["AuditKey"]
+
+_LABEL = "noojee-gateway audit key"
+_KEY_BYTES = 32
+
+
+class AuditKey:
+    """
+    All versions of the HMAC key. Safe for use by several threads; shows no key.
+
+    Args:
+        versions: 32 bytes by version, at least one. The highest marks values in new records; the lowest marks
+            fingerprints, because those in the registry must stay comparable when a version is added.
+    """
+
+    def __init__(self, versions: Mapping[int, bytes]) -> None:
+        self._newest = versions[max(versions)]
+        self._fingerprint_key = _derive(versions[min(versions)], b"upstream key fingerprint")
+        self._by_caller: dict[str, bytes] = {}
+        self.key_id = str(max(versions))
+
+    @classmethod
+    def create(cls, path: Path, ring: Ring) -> AuditKey:
+        """
+        Make a key of one version in a new file, 0600, on disk when this returns.
+
+        Raises:
+            FileExistsError: The name is taken; a key is never replaced.
+            OperatorError: `data_dir_unusable`: it cannot be written.
+        """
+        versions = {1: secrets.token_bytes(_KEY_BYTES)}
+        sealed = {version: seal_bytes(ring, key, _context(version)) for version, key in versions.items()}
+        try:
+            create_key_file(path, render_versions(sealed))
+        except FileExistsError:
+            raise
+        except OSError as error:
+            raise OperatorError(
+                OperatorReason.DATA_DIR_UNUSABLE, f"{path} cannot be written: {durable.describe(error)}."
+            ) from None
+        return cls(versions)
+
+    @classmethod
+    def load(cls, path: Path, ring: Ring) -> AuditKey:
+        """
+        Read the key and open it with the ring. That it opens is also the proof that the ring is this installation's.
+
+        Raises:
+            OperatorError: `master_key_unusable` when it is missing, malformed or does not open, `key_file_unsafe` when
+                others can read it.
+        """
+        try:
+            sealed = parse_versions(read_key_file(path))
+            versions = {version: open_bytes(ring, each, _context(version)) for version, each in sealed.items()}
+        except KeyFileFormatError as error:
+            raise OperatorError(
+                OperatorReason.MASTER_KEY_UNUSABLE, f"{path} is malformed: {error}. Restore it from your backup."
+            ) from None
+        except SealError as error:
+            raise OperatorError(
+                OperatorReason.MASTER_KEY_UNUSABLE,
+                f"The master key {ring.path} does not open {path}: {error.detail}. Set GATEWAY_MASTER_KEY_FILE to the "
+                "master key that this data folder was made with, or restore both files from the same backup.",
+            ) from None
+        return cls(versions)
+
+    def for_caller(self, caller_name: str) -> bytes:
+        """
+        The 32 bytes that mark this caller's sensitive values. Call it with names of the registry only: each is kept.
+        """
+        key = self._by_caller.get(caller_name)
+        if key is None:
+            key = self._by_caller[caller_name] = _derive(self._newest, b"caller " + caller_name.encode())
+        return key
+
+    def fingerprint(self, api_key_text: str) -> bytes:
+        """
+        The mark, 32 bytes, by which a Noojee key is recognised without being kept. Any text, of any length.
+        """
+        return hmac.digest(self._fingerprint_key, api_key_text.encode(errors="surrogatepass"), hashlib.sha256)
+
+    def __repr__(self) -> str:
+        return f"<AuditKey {self.key_id}>"
+
+
+def _derive(key: bytes, purpose: bytes) -> bytes:
+    # RFC 5869 without salt: the input is 32 random bytes already. "caller x" and the fingerprint's label never meet.
+    return HKDF(algorithm=SHA256(), length=_KEY_BYTES, salt=None, info=b"noojee-gateway " + purpose).derive(key)
+
+
+def _context(version: int) -> tuple[str, ...]:
+    return (_LABEL, str(version))

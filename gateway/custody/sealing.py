@@ -1,0 +1,49 @@
+"""
+A Noojee key at rest: sealed for one credential of one upstream at one origin, and opened for that alone.
+
+Whoever can write the registry, but has no master key, can move rows about: give a user's name to the global key, or
+point an upstream at a host of his own. The seal is bound to all of that, so what was moved does not open.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.custody.cipher import open_bytes, seal_bytes
+from gateway.errors import SealError
+from gateway.secret import Secret
+
+if TYPE_CHECKING:
+    from gateway.access.credential import Credential
+    from gateway.custody.ring import Ring
+
+__all__ = ["open_key", "seal_key"]
+
+_LABEL = "noojee-gateway credential"
+
+
+def seal_key(ring: Ring, key: Secret, credential: Credential) -> bytes:
+    """
+    The key's text, sealed for this credential: its id, kind and owner, its upstream's name and origin.
+
+    What `credential.sealed` holds meanwhile does not matter.
+    """
+    return seal_bytes(ring, key.reveal().encode(), _describe_place(credential))
+
+
+def open_key(ring: Ring, credential: Credential) -> Secret:
+    """
+    The stored key of a credential: the one function that gives it. Called only from `gateway.upstream`.
+
+    Raises:
+        SealError: There is no key (the credential was removed), or it does not open in this place with this ring.
+    """
+    if credential.sealed is None:
+        raise SealError(f"the credential {credential.name} has no key: it was removed")
+    return Secret(open_bytes(ring, credential.sealed, _describe_place(credential)).decode())
+
+
+def _describe_place(credential: Credential) -> tuple[str, ...]:
+    # The owner comes last and is left out where there is none, so that "no owner" is no owner's name.
+    place = (_LABEL, credential.credential_id, credential.kind, credential.upstream.name, credential.upstream.origin)
+    return place if credential.owner is None else (*place, credential.owner)
