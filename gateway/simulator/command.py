@@ -8,6 +8,7 @@ alone, because its certificate has no other name; `--allow` is the white-list th
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -62,7 +63,8 @@ def _run_in(folder: Path, args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return 0  # Ctrl-C before the handlers were in place
     except OSError as error:
-        return _fail(args, 1, "simulator_not_started", f"The simulator cannot run: {error.strerror or error}.")
+        told = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
+        return _fail(args, 1, "simulator_not_started", f"The simulator cannot run: {told}.")
     except ValueError as error:
         return _fail(args, 1, "simulator_not_started", f"The simulator cannot run: {error}.")
     return 0
@@ -81,7 +83,8 @@ async def _serve(folder: Path, allow: Sequence[str] | None, port: int, *, is_jso
     try:
         await simulator.start(port=port)
     except OSError as error:
-        raise OSError(error.errno, f"port {port} of 127.0.0.1 is not free; choose another with --port") from error
+        cause = os.strerror(error.errno).lower() if error.errno else str(error)
+        raise OSError(error.errno, f"port {port} of 127.0.0.1: {cause}; choose another with --port") from error
     try:
         print(_render_ready_line(simulator, is_json=is_json), flush=True)  # noqa: T201  the verb's standard output
         await ended.wait()

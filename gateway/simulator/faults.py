@@ -8,7 +8,7 @@ request gets the first fault of the list that matches and is not used up, and no
 | kind | value | what happens |
 | --- | --- | --- |
 | `delay` | seconds | carried out; the reply comes that much later |
-| `status` | HTTP status 200-599 | not carried out; that status with a JSON error |
+| `status` | HTTP status 200-599 | not carried out; that status with a JSON error (204 and 304 bare) |
 | `redirect` | Location | not carried out; 302 |
 | `set_cookie` | header value | carried out; the reply also sets a cookie |
 | `cut` | bytes of body | carried out; the reply has its true length, but ends after so many bytes of its body |
@@ -25,6 +25,7 @@ Beyond the contract, for tests of a client's reading:
 | `truncated` | text or none | as `close_delimited`, but the connection ends without close_notify |
 | `close_idle` | none | carried out; an ordinary reply that does not announce it, then closed |
 | `raw` | text | carried out; these Latin-1 characters are the whole reply, then closed |
+| `stall` | text | as `raw`, but then nothing more comes until the caller leaves |
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ __all__ = ["Fault", "FaultError", "FaultList", "Kind"]
 _LONGEST_DELAY_SECONDS = 3600
 _LARGEST_BODY_BYTES = 2**30
 _LATIN_1_LIMIT = 0x100
+_BODILESS = frozenset({204, 304})  # replies of these have no body (RFC 9110 sections 15.3.5 and 15.4.5)
 _FIELDS = frozenset({"operation", "times", "kind", "value"})
 
 
@@ -62,6 +64,7 @@ class Kind(enum.StrEnum):
     TRUNCATED = "truncated"
     CLOSE_IDLE = "close_idle"
     RAW = "raw"
+    STALL = "stall"
 
 
 _PREVENTING = frozenset({Kind.STATUS, Kind.REDIRECT, Kind.RESET_BEFORE})
@@ -101,6 +104,8 @@ class Fault:
         """
         The reply of a fault that prevents the operation.
         """
+        if self.kind is Kind.STATUS and self.value in _BODILESS:
+            return Reply(status=self.value, declares_length=False)
         if self.kind is Kind.STATUS:
             refusal = RefusalError(self.value, f"Simulated status {self.value}")
             return create_refusal_reply(refusal, operation)
@@ -131,6 +136,8 @@ class Fault:
                 changes = {"ending": Ending.SILENT_CLOSE}
             case Kind.RAW:
                 changes = {"verbatim": value.encode("latin-1"), "ending": Ending.CLOSE}
+            case Kind.STALL:
+                changes = {"verbatim": value.encode("latin-1"), "ending": Ending.STALL}
             case _:
                 body = reply.body if value is None else value.encode()
                 ending = Ending.CLOSE if self.kind is Kind.CLOSE_DELIMITED else Ending.TRUNCATE
@@ -222,7 +229,7 @@ def _describe_fault_of_value(kind: Kind, value: Any) -> str | None:
             is_right, expected = _is_whole(value, 0, _LARGEST_BODY_BYTES), "a number of bytes up to 1 GiB"
         case Kind.BODY:
             is_right, expected = is_text, "text"
-        case Kind.RAW:
+        case Kind.RAW | Kind.STALL:
             is_right, expected = is_text and all(ord(letter) < _LATIN_1_LIMIT for letter in value), "Latin-1 text"
         case Kind.CLOSE_DELIMITED | Kind.TRUNCATED:
             is_right, expected = is_text or value is None, "text or absent"

@@ -66,6 +66,7 @@ class Ending(enum.Enum):
     SILENT_CLOSE = "silent_close"  # as CLOSE, but no header of the reply announces it
     TRUNCATE = "truncate"  # FIN without close_notify
     RESET = "reset"  # RST; nothing of the reply is sent
+    STALL = "stall"  # left open and silent until the caller leaves
 
 
 @dataclass(frozen=True, slots=True)

@@ -230,6 +230,8 @@ class Connection(asyncio.Protocol):
             await self._write(render_reply_head(reply, closes=closes or self._is_ending))
             if request is None or request.method != "HEAD":
                 await self._write_body(reply)
+        if reply.ending is Ending.STALL:
+            await asyncio.Event().wait()  # until the lost connection cancels this task
         if reply.ending is Ending.TRUNCATE:
             self._transport.abort()
         elif closes or reply.ending is Ending.SILENT_CLOSE:

@@ -96,7 +96,7 @@ def test_a_taken_port_is_told_and_ends_with_1(simulator: Simulator) -> None:
     port = simulator.url.rpartition(":")[2]
     ended = run("--port", port)
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert f"port {port} of 127.0.0.1 is not free; choose another with --port" in ended.stderr
+    assert f"port {port} of 127.0.0.1: address already in use; choose another with --port" in ended.stderr
     assert "Traceback" not in ended.stderr
     ended = run("--port", port, "--json")
     assert ended.returncode == 1
@@ -129,7 +129,7 @@ def test_a_folder_that_cannot_be_used_ends_with_1(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     ended = run("--port", "0", "--data-dir", str(tmp_path / "file"))
     assert ended.returncode == 1
-    assert "File exists" in ended.stderr
+    assert f"{tmp_path / 'file'}: File exists" in ended.stderr
     (tmp_path / "global.key").touch()
     ended = run("--port", "0", "--data-dir", str(tmp_path))
     assert ended.returncode == 1

@@ -208,6 +208,31 @@ def test_a_raw_reply_goes_out_as_it_is(noojee: httpx2.Client, connect: Callable[
     assert read_all(noojee, connect) == (b"HTTP/1.1 200 O\xff\r\nContent-Le", True)
 
 
+def test_a_stalled_reply_never_ends(noojee: httpx2.Client, connect: Callable[[], ssl.SSLSocket]) -> None:
+    """
+    What was asked for arrives, then nothing; the operation was carried out.
+    """
+    put(noojee, "stall", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{")
+    with connect() as caller:
+        caller.sendall(render_start(noojee))
+        assert caller.recv(65536).endswith(b"\r\n\r\n{")
+        caller.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            caller.recv(65536)
+    assert is_recording(noojee)
+
+
+def test_a_status_without_a_body_leaves_the_connection_in_order(noojee: httpx2.Client) -> None:
+    """
+    204 has neither body nor length, and the next reply is read as such.
+    """
+    put(noojee, "status", 204)
+    response = start(noojee)
+    assert (response.status_code, response.content) == (204, b"")
+    assert start(noojee).status_code == 200
+    assert len({entry["connection"] for entry in noojee.get("/simulator/requests").json()}) == 1
+
+
 def test_faults_serve_the_requests_they_match_in_order_and_are_used_up(noojee: httpx2.Client) -> None:
     """
     The first that matches serves; `*` is any run of characters and nothing else in a glob is special.
