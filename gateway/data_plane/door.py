@@ -1,0 +1,560 @@
+r"""
+The callers' door: one connection from its first byte to its close. It parses, bounds and writes, and knows no rule.
+
+    IDLE -> HEAD -> CALL -> (FLUSH ->) IDLE ...       one call at a time, in order
+              \      \
+    FULL ------\------\--> LINGER -> CLOSED            the last answer of a connection, or its only one
+
+Bytes wait in one buffer and each phase takes what is its own from the front: `Head` the head, `Body` the body. What
+follows stays unread until the answer before it is out, so a pipelined request can spoil nothing but itself. Reading
+never stops while a call runs, unless much waits, because a FIN or a reset is seen only by who reads.
+
+Laws: 7 (once a request's first byte was read, it is answered, unless its caller left) and 9 (a head is judged from
+exactly the bytes that are handed on). Why it stands on asyncio and not on uvicorn's protocol class, and what it takes
+from whom, is told in docs/decisions/0002-the-callers-door.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import fcntl
+import logging
+import math
+import socket
+import struct
+import sys
+import termios
+import traceback
+from typing import TYPE_CHECKING, Any, Final
+
+from gateway.clock import create_request_id
+from gateway.data_plane.answer import Answer
+from gateway.data_plane.body import Body, ChunkedBody, EmptyBody, SizedBody
+from gateway.data_plane.bounds import Bounds
+from gateway.data_plane.hall import Hall
+from gateway.data_plane.head import Head
+from gateway.data_plane.inbound import Call, CallerLeft, CallerStalled
+from gateway.errors import CallerError, Reason
+
+if TYPE_CHECKING:
+    from uvicorn import Config
+    from uvicorn.server import ServerState
+
+__all__ = ["Bounds", "Door", "Hall"]
+
+_logger = logging.getLogger(__name__)
+
+_NO_BODY: Final = EmptyBody()
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+"""struct linger: on, 0 seconds."""
+
+
+class _Phase(enum.Enum):
+    FULL = enum.auto()  # above the cap: the first byte gets 503
+    IDLE = enum.auto()  # no byte of a request came yet
+    HEAD = enum.auto()  # some did
+    CALL = enum.auto()  # a call is under way, its body perhaps still coming
+    FLUSH = enum.auto()  # its answer is out, and more of it waits than we let wait
+    LINGER = enum.auto()  # the last answer is out; what comes is dropped, so that no reset takes the answer away
+    CLOSED = enum.auto()  # closing: what was written is being taken
+
+
+class Door(asyncio.Protocol):
+    """
+    One caller's connection. The arguments behind `hall` are those of uvicorn's protocol classes, whose server runs it.
+    """
+
+    def __init__(
+        self,
+        hall: Hall,
+        config: Config,  # noqa: ARG002 - uvicorn's signature
+        server_state: ServerState,
+        app_state: dict[str, Any],  # noqa: ARG002 - the same
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self._hall = hall
+        self._bounds = hall.bounds
+        self._connections: set[Any] = server_state.connections
+        self._loop = _loop or asyncio.get_running_loop()
+        self._transport: asyncio.Transport = None  # type: ignore[assignment] # set before anything else is called
+        self._peer = ""
+        self._phase = _Phase.IDLE
+        self._buffer = bytearray()
+        self._dropped_bytes = 0
+        self._head: Head | None = None
+        self._call: Call | None = None
+        self._body: Body = _NO_BODY
+        self._keeps_alive = False
+        self._has_eof = False
+        self._is_admitted = False
+        self._reading_paused = False
+        self._writing_paused = False
+        self._body_arrived: asyncio.Future[None] | None = None
+        self._drained: asyncio.Future[None] | None = None
+        self._deadline = math.inf
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = math.inf
+        self._unsent_bytes = 0
+        self._is_lost = False
+
+    def __repr__(self) -> str:
+        return f"<Door {self._phase.name} {self._peer} {self._call!r}>"
+
+    # --- what the transport tells -------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """
+        Accepted, and over TLS shaken hands.
+        """
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what every stream server hands over
+        self._transport = transport
+        self._peer = _render_address(transport.get_extra_info("peername"))
+        transport.set_write_buffer_limits(high=self._bounds.waiting_bytes)
+        self._connections.add(self)
+        self._hall.doors.add(self)
+        if self._hall.admitted < self._bounds.connections:
+            self._is_admitted = True
+            self._hall.admitted += 1
+            self._expire_in(self._bounds.head_seconds)
+        elif len(self._hall.doors) - self._hall.admitted <= self._bounds.refused_connections:
+            self._phase = _Phase.FULL
+            self._expire_in(self._bounds.linger_seconds)
+        else:
+            self._phase = _Phase.CLOSED
+            transport.abort()  # no byte of a request was read
+
+    def data_received(self, data: bytes) -> None:
+        """
+        Bytes came.
+        """
+        phase = self._phase
+        if phase is _Phase.LINGER:
+            self._drop(len(data))
+            return
+        if phase is _Phase.CLOSED:
+            return
+        self._buffer += data
+        if phase is _Phase.IDLE or phase is _Phase.HEAD:
+            self._read_head()
+        elif phase is _Phase.FULL:
+            self._refuse(CallerError(Reason.CONNECTIONS_EXHAUSTED, retry_after_seconds=1))
+        else:
+            self._let_wait()
+
+    def eof_received(self) -> bool:
+        """
+        The caller closed its sending side, or all of it: a FIN does not tell which. Returns whether we stay open.
+        """
+        self._has_eof = True
+        self._tell_left()
+        is_owed_an_answer = self._phase is _Phase.CALL or self._phase is _Phase.FLUSH
+        # asyncio's TLS knows no half-closed connection, and warns when asked to keep one.
+        return is_owed_an_answer and self._transport.can_write_eof()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """
+        The connection is gone.
+        """
+        del exc
+        self._is_lost = True
+        self._phase = _Phase.CLOSED
+        self._connections.discard(self)
+        self._hall.doors.discard(self)
+        if self._is_admitted:
+            self._hall.admitted -= 1
+        self._buffer.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._tell_left()
+        self.resume_writing()
+
+    def pause_writing(self) -> None:
+        """
+        More waits to be taken by the caller than the high-water mark allows.
+        """
+        self._writing_paused = True
+
+    def resume_writing(self) -> None:
+        """
+        The caller took enough of it, or is gone.
+        """
+        self._writing_paused = False
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+        if self._phase is _Phase.FLUSH:
+            self._rest()
+
+    # --- what a call and its answer ask for ---------------------------------------------------------------------------
+
+    @property
+    def is_gone(self) -> bool:
+        """
+        Whether nothing that is written now can reach the caller.
+        """
+        return self._is_lost or self._transport.is_closing()
+
+    async def receive_body(self, body: Body, *, expects_continue: bool) -> None:
+        """
+        Return once the body is whole; see `Call.body`.
+        """
+        if body.read(self._buffer):
+            self._let_wait()
+            return
+        if self._has_eof or self.is_gone:
+            raise CallerLeft
+        if expects_continue and not self._buffer:
+            self.send(_CONTINUE)
+        self._body_arrived = self._loop.create_future()
+        self._resume_reading()
+        self._expire_in(self._bounds.body_seconds)
+        try:
+            await self._body_arrived
+        finally:
+            self._body_arrived = None
+            self._deadline = math.inf
+
+    def send(self, data: bytes) -> bool:
+        """
+        Hand bytes to the transport; false when the connection is gone.
+        """
+        if self.is_gone:
+            return False
+        self._transport.write(data)
+        return True
+
+    async def drain(self) -> None:
+        """
+        Return when the transport's buffer is below its high-water mark; see `Answer.write`.
+        """
+        while self._writing_paused:
+            unsent_bytes = self._transport.get_write_buffer_size()
+            self._drained = self._loop.create_future()
+            try:
+                async with asyncio.timeout(self._bounds.stalled_seconds):
+                    await self._drained
+            except TimeoutError:
+                if self._transport.get_write_buffer_size() >= unsent_bytes:
+                    raise CallerStalled from None
+            finally:
+                self._drained = None
+        if self.is_gone:
+            raise CallerLeft
+
+    def is_last_answer(self) -> bool:
+        """
+        Whether the connection must end with the answer whose head is about to be written.
+
+        A body that nobody asked for and that is here already is dropped; one that is still coming ends the connection,
+        since waiting for it would make the answer late.
+        """
+        if not self._has_whole_body():
+            self._keeps_alive = False
+        return not self._keeps_alive or self._hall.draining or (self._has_eof and not self._buffer)
+
+    def abort(self) -> None:
+        """
+        Reset the connection, dropping what was not sent.
+
+        A mere close sends a FIN, which to a caller of HTTP/1.0 ends a body that has no length: hence the reset.
+        """
+        if self._is_lost:
+            return
+        self._phase = _Phase.CLOSED
+        with contextlib.suppress(OSError):  # the socket may be closed already
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self._transport.abort()
+
+    # --- what the server asks for -------------------------------------------------------------------------------------
+
+    def close_if_idle(self) -> None:
+        """
+        Close the connection if no request is on its way.
+
+        Bytes that lie in the kernel unread are a request that was already sent: closing over them would be a reset in
+        place of an answer (1 call in 6,000 in a rolling restart, facts.md), so it is read and answered as the last.
+        """
+        if self._phase is not _Phase.IDLE and self._phase is not _Phase.FULL:
+            return
+        if _count_unread_bytes(self._transport):
+            self._expire_in(self._bounds.linger_seconds)
+        else:
+            self._close()
+
+    def shutdown(self) -> None:
+        """
+        End what is not a call under way: uvicorn's word for the end of serving. A half-received head gets its 503.
+        """
+        if self._phase is _Phase.HEAD:
+            self._refuse(CallerError(Reason.DRAINING))
+        else:
+            self.close_if_idle()
+
+    # --- one request after another ------------------------------------------------------------------------------------
+
+    def _read_head(self) -> None:
+        head = self._head
+        if head is None:
+            head = self._head = Head(self._bounds)
+        try:
+            is_whole = head.read(self._buffer)
+        except CallerError as refusal:
+            self._refuse(refusal)
+            return
+        if is_whole:
+            self._begin_call(head)
+        elif head.is_begun and self._phase is _Phase.IDLE:
+            self._phase = _Phase.HEAD
+            self._expire_in(self._bounds.head_seconds)
+
+    def _begin_call(self, head: Head) -> None:
+        self._head = None
+        self._phase = _Phase.CALL
+        self._deadline = math.inf
+        self._keeps_alive = head.keep_alive
+        if head.declared_length is None:
+            self._body = ChunkedBody(self._bounds)
+        else:
+            self._body = SizedBody(head.declared_length) if head.declared_length else _NO_BODY
+        request_id = create_request_id()
+        call = self._call = Call(self, head, self._body, request_id=request_id, peer=self._peer)
+        answer = Answer(self, request_id, method=head.method, http_version=head.version)
+        if self._has_eof:
+            call.left.set()
+        task = self._loop.create_task(self._serve(call, answer))
+        self._hall.running.add(task)
+        task.add_done_callback(self._hall.running.discard)
+        self._let_wait()
+
+    async def _serve(self, call: Call, answer: Answer) -> None:
+        try:
+            await self._hall.serve(call, answer)
+        except CallerLeft:
+            pass
+        except CallerStalled:
+            answer.abort()
+        except CallerError as refusal:
+            self._hall.refused(refusal.reason, self._peer)
+            self._answer_late(answer, refusal)
+        except asyncio.CancelledError:
+            fate = "The gateway stopped before the call's fate was known: look before you repeat it."
+            self._answer_late(answer, CallerError(Reason.DRAINING, fate))
+            raise
+        except Exception as error:  # noqa: BLE001 - the edge: a bug ends one call, not the worker
+            _log_bug(error, call)
+            self._answer_late(answer, CallerError(Reason.INTERNAL_ERROR))
+        finally:
+            self._end_call(answer)
+
+    def _answer_late(self, answer: Answer, refusal: CallerError) -> None:
+        if answer.started:
+            answer.abort()
+        else:
+            answer.refuse_now(refusal)
+
+    def _end_call(self, answer: Answer) -> None:
+        """
+        The answer is out, or never will be.
+        """
+        if not answer.finished and not self.is_gone:
+            if answer.started or self._has_eof:
+                answer.abort()
+            else:
+                _logger.error("a call ended without an answer: request %s", answer.request_id)
+                answer.refuse_now(CallerError(Reason.INTERNAL_ERROR))
+        self._call = None
+        if self._phase is not _Phase.CALL:
+            return
+        if answer.is_last:
+            self._leave()
+        elif self._writing_paused:
+            # Another answer on top would let a caller who never reads grow our buffer without end.
+            self._phase = _Phase.FLUSH
+            self._await_progress()
+        else:
+            self._rest()
+
+    def _rest(self) -> None:
+        """
+        Ready for the next request, which may be here already.
+        """
+        self._phase = _Phase.IDLE
+        self._resume_reading()
+        if self._buffer:
+            self._read_head()
+        if self._phase is _Phase.IDLE:
+            self._expire_in(self._bounds.keep_alive_seconds)
+            if self._hall.draining:
+                self.close_if_idle()
+        if self._has_eof and (self._phase is _Phase.IDLE or self._phase is _Phase.HEAD):
+            self._close()
+
+    def _let_wait(self) -> None:
+        """
+        Bytes came while a call runs: its body's, if it is wanted, or the next request's, which waits.
+        """
+        arrived = self._body_arrived
+        if arrived is not None:
+            if arrived.done():
+                return
+            try:
+                if self._body.read(self._buffer):
+                    arrived.set_result(None)
+            except CallerError as refusal:
+                arrived.set_exception(refusal)
+        elif len(self._buffer) > self._bounds.waiting_bytes and not self._reading_paused:
+            self._reading_paused = True
+            self._transport.pause_reading()
+
+    def _has_whole_body(self) -> bool:
+        try:
+            return self._body.read(self._buffer)
+        except CallerError:
+            return False  # where it ends cannot be known
+
+    def _resume_reading(self) -> None:
+        if self._reading_paused and not self._has_eof:
+            self._reading_paused = False
+            self._transport.resume_reading()
+
+    def _tell_left(self) -> None:
+        if self._call is not None:
+            self._call.left.set()
+        if self._body_arrived is not None and not self._body_arrived.done():
+            self._body_arrived.set_exception(CallerLeft())
+
+    # --- refusing and leaving -----------------------------------------------------------------------------------------
+
+    def _refuse(self, refusal: CallerError) -> None:
+        """
+        Answer what never became a call, and leave.
+        """
+        self._hall.refused(refusal.reason, self._peer)
+        method = self._head.render_method() if self._head is not None else ""
+        self._keeps_alive = False
+        self._body = _NO_BODY
+        answer = Answer(self, create_request_id(), method=method, http_version="1.1")
+        answer.refuse_now(refusal)
+        self._linger()
+
+    def _leave(self) -> None:
+        """
+        The last answer is out: close, and linger first if anything else of the caller's may be on its way.
+        """
+        if self._has_eof or (self._has_whole_body() and not self._buffer):
+            self._close()
+        else:
+            self._linger()
+
+    def _linger(self) -> None:
+        """
+        Close our side, then read and drop for a moment.
+
+        A socket closed over unread bytes sends a reset, which takes the answer from the caller's receive buffer; the
+        JDK then sends the POST again (facts.md). Over TLS our side cannot be closed alone, so only the time runs.
+        """
+        self._phase = _Phase.LINGER
+        self._head = None
+        self._buffer.clear()
+        self._resume_reading()
+        self._expire_in(self._bounds.linger_seconds)
+        if self._has_eof:
+            self._close()
+        elif self._transport.can_write_eof():
+            self._transport.write_eof()
+
+    def _drop(self, size: int) -> None:
+        self._dropped_bytes += size
+        if self._dropped_bytes > self._bounds.linger_bytes:
+            self._close()
+
+    def _close(self) -> None:
+        """
+        Close once what was written is taken; a caller who takes nothing is not waited for.
+        """
+        self._phase = _Phase.CLOSED
+        self._await_progress()
+        self._transport.close()
+
+    # --- time ---------------------------------------------------------------------------------------------------------
+
+    def _expire_in(self, seconds: float) -> None:
+        """
+        Set the one deadline of the phase.
+
+        A timer that is too early looks again when it rings, so that a busy connection, whose deadline moves with every
+        request, hardly ever touches the loop's heap.
+        """
+        deadline = self._deadline = self._loop.time() + seconds
+        if self._timer is not None:
+            if self._timer_at <= deadline:
+                return
+            self._timer.cancel()
+        self._timer_at = deadline
+        self._timer = self._loop.call_at(deadline, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        remaining_seconds = self._deadline - self._loop.time()
+        if remaining_seconds > 0:
+            if remaining_seconds != math.inf:
+                self._expire_in(remaining_seconds)
+            return
+        self._deadline = math.inf
+        self._expire()
+
+    def _expire(self) -> None:
+        if self._phase is _Phase.HEAD:
+            self._refuse(CallerError(Reason.REQUEST_TIMEOUT))
+        elif self._phase is _Phase.CALL:
+            if self._body_arrived is not None and not self._body_arrived.done():
+                self._body_arrived.set_exception(CallerError(Reason.REQUEST_TIMEOUT))
+        elif self._phase is _Phase.LINGER:
+            self._close()
+        elif self._phase is _Phase.FLUSH or self._phase is _Phase.CLOSED:
+            if self._transport.get_write_buffer_size() < self._unsent_bytes:
+                self._await_progress()
+            else:
+                self.abort()
+        else:
+            self.close_if_idle()
+
+    def _await_progress(self) -> None:
+        """
+        Give the caller time to take some of what waits.
+        """
+        self._unsent_bytes = self._transport.get_write_buffer_size()
+        self._expire_in(self._bounds.stalled_seconds)
+
+
+def _log_bug(error: Exception, call: Call) -> None:
+    """
+    Where and what kind, never the exception's text or any value, which may hold a secret (law 3).
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    where = " > ".join(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames)
+    _logger.error("a call ended in %s: request %s: %s", type(error).__qualname__, call.request_id, where)
+
+
+def _render_address(peername: Any) -> str:
+    """
+    The address alone of what `getpeername` tells; IPv4-mapped IPv6 as IPv4, without a zone.
+    """
+    if not isinstance(peername, tuple) or not peername:
+        return ""
+    address = str(peername[0]).partition("%")[0]
+    is_mapped = address.lower().startswith("::ffff:") and "." in address
+    return address[len("::ffff:") :] if is_mapped else address
+
+
+def _count_unread_bytes(transport: asyncio.Transport) -> int:
+    """
+    Bytes that the kernel holds and nobody has read.
+    """
+    try:
+        answer = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.FIONREAD, bytes(4))
+    except (OSError, ValueError):
+        return 0  # the socket is closed already
+    return int.from_bytes(answer, sys.byteorder)

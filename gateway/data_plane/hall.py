@@ -1,0 +1,85 @@
+"""
+What all connections of one worker share: where calls go, the bounds, who is inside, and whether we are closing.
+
+Safe from the worker's event loop alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from gateway.data_plane import bridge
+from gateway.data_plane.bounds import Bounds
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Awaitable, Callable
+
+    from gateway.data_plane.answer import Answer
+    from gateway.data_plane.door import Door
+    from gateway.data_plane.inbound import Call
+    from gateway.errors import Reason
+
+__all__ = ["Hall"]
+
+_HEALTH_PATHS: Final = frozenset((b"/healthz", b"/readyz"))
+
+
+class Hall:
+    """
+    The hall behind the doors.
+
+    Args:
+        handle: Answers a call; every target but the health paths, in any method, comes to it, each in a task of its
+            own. It should let no exception out: the door makes a 500 of it.
+        app: The ASGI application for `/healthz` and `/readyz`.
+        refused: Told once of each request that the door itself refused, with the peer's address.
+        bounds: The bounds of a connection.
+
+    Attributes:
+        doors: The open connections, those that are refused or closing included.
+        running: The tasks of the calls under way.
+        admitted: How many of the connections count towards `Bounds.connections`.
+    """
+
+    def __init__(
+        self,
+        *,
+        handle: Callable[[Call, Answer], Awaitable[None]],
+        app: bridge.Application,
+        refused: Callable[[Reason, str], None],
+        bounds: Bounds | None = None,
+    ) -> None:
+        self._handle = handle
+        self.app = app
+        self.refused = refused
+        self.bounds = bounds or Bounds()
+        self.doors: set[Door] = set()
+        self.running: set[asyncio.Task[None]] = set()
+        self.admitted = 0
+        self._is_draining = False
+
+    def __repr__(self) -> str:
+        return f"<Hall {len(self.doors)} connections, {len(self.running)} calls, draining={self._is_draining}>"
+
+    @property
+    def draining(self) -> bool:
+        """
+        Whether every answer is its connection's last. Setting it closes the idle connections.
+        """
+        return self._is_draining
+
+    @draining.setter
+    def draining(self, value: bool) -> None:
+        self._is_draining = value
+        if value:
+            for door in tuple(self.doors):
+                door.close_if_idle()
+
+    def serve(self, call: Call, answer: Answer) -> Awaitable[None]:
+        """
+        Who answers this call: the application for the exact health paths, else `handle`.
+        """
+        if call.target.partition(b"?")[0] in _HEALTH_PATHS:
+            return bridge.serve(self.app, call, answer)
+        return self._handle(call, answer)

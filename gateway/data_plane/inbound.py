@@ -1,0 +1,97 @@
+"""
+The inbound request as a call sees it, and the two ways in which its caller can be lost.
+
+A call knows what the door read and judged; it asks for the body when it wants it, and learns when its caller left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from gateway.errors import GatewayError
+
+if TYPE_CHECKING:
+    from gateway.data_plane.body import Body
+    from gateway.data_plane.door import Door
+    from gateway.data_plane.head import Head
+
+__all__ = ["Call", "CallerLeft", "CallerStalled"]
+
+
+class CallerLeft(GatewayError):  # noqa: N818 - what happened, not an error of anybody
+    """
+    The caller's connection is gone: there is nobody to answer.
+    """
+
+
+class CallerStalled(GatewayError):  # noqa: N818 - the same
+    """
+    The caller has taken nothing of the answer for `Bounds.stalled_seconds`; all that is left is `Answer.abort`.
+    """
+
+
+class Call:
+    """
+    One inbound request. Its values do not change; it belongs to the task that handles it.
+
+    Attributes:
+        request_id: UUIDv7, made when the head was whole.
+        method: A method that llhttp knows, upper case; never CONNECT.
+        target: Origin form, path and query undecoded, of visible ASCII without `#` and `;`. The authority of an
+            absolute form was dropped.
+        http_version: `1.0` or `1.1`.
+        headers: In order; names in lower case, values without the white space around them.
+        peer: IP address of the socket, without port; IPv4-mapped IPv6 as IPv4.
+        left: Set when the caller is gone: on a reset, and on a FIN, as nginx counts it (499), because a closed socket
+            and a half-closed one look the same from here. On plain TCP an answer that is sent all the same still
+            reaches a caller that had only closed its sending side; over TLS the connection is closed by then.
+        has_body: Whether a body was announced.
+        declared_length: Content-Length, 0 without one; None for a chunked body.
+    """
+
+    __slots__ = (
+        "_body",
+        "_door",
+        "declared_length",
+        "expects_continue",
+        "has_body",
+        "headers",
+        "http_version",
+        "left",
+        "method",
+        "peer",
+        "request_id",
+        "target",
+    )
+
+    def __init__(self, door: Door, head: Head, body: Body, *, request_id: str, peer: str) -> None:
+        self._door = door
+        self._body = body
+        self.request_id = request_id
+        self.method = head.method
+        self.target = head.target
+        self.http_version = head.version
+        self.headers = tuple(head.headers)
+        self.peer = peer
+        self.left = asyncio.Event()
+        self.declared_length = head.declared_length
+        self.has_body = head.declared_length != 0
+        self.expects_continue = head.expects_continue and self.http_version == "1.1" and self.has_body
+
+    def __repr__(self) -> str:
+        return f"<Call {self.request_id} {self.method} from {self.peer}>"  # the target may hold a token
+
+    async def body(self) -> bytes:
+        """
+        The whole body, at most `Bounds.body_bytes`; the same bytes when asked again.
+
+        `100 Continue` goes out only here, when the caller waits for it: a refused call never invites its body.
+
+        Raises:
+            CallerError: `body_too_large`, `request_timeout`, or `request_malformed` for bad chunks and trailers.
+            CallerLeft: The caller left before the body was whole.
+        """
+        if self.has_body:
+            await self._door.receive_body(self._body, expects_continue=self.expects_continue)
+        return self._body.content

@@ -1,0 +1,117 @@
+"""
+uvicorn's server on our listening sockets, with the callers' door as its protocol.
+
+What uvicorn gives: its configuration, the accounting of connections, and the order of a shutdown. What is ours: the
+TLS handshake's time, signals (the worker's), and the end of the last connections. Nothing here knows a rule.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from gateway.data_plane.door import Door
+
+if TYPE_CHECKING:
+    import socket
+    import ssl
+    from collections.abc import Iterator
+
+    from gateway.data_plane.hall import Hall
+
+__all__ = ["CallersServer"]
+
+_SHUTDOWN_SECONDS = 5
+"""How long `stop` waits for answers that are out to be taken, lingering included."""
+
+
+class CallersServer(uvicorn.Server):
+    """
+    Runs the doors of one hall.
+
+    Args:
+        hall: Where calls go.
+        ssl_context: For TLS; None serves plain HTTP.
+        backlog: Connections that the kernel may hold before they are accepted.
+    """
+
+    def __init__(self, hall: Hall, *, ssl_context: ssl.SSLContext | None = None, backlog: int = 2048) -> None:
+        super().__init__(_create_config(hall, backlog=backlog))
+        self._hall = hall
+        self._ssl_context = ssl_context
+        self._sockets: list[socket.socket] = []
+        self.servers: list[asyncio.base_events.Server] = []
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """
+        Leave signals alone: the worker ends the calls before it ends the server.
+        """
+        yield
+
+    async def start(self, sockets: list[socket.socket]) -> None:
+        """
+        Listen on sockets that are bound already; they are ours from now on.
+        """
+        self.config.load()
+        self.lifespan = self.config.lifespan_class(self.config)
+        self._sockets = sockets
+        await self.startup(sockets)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """
+        Do as uvicorn does, with a bound on the handshake, which it leaves at asyncio's 60 s.
+        """
+        loop = asyncio.get_running_loop()
+        create_door = functools.partial(Door, self._hall, self.config, self.server_state, {}, loop)
+        bounds = self._hall.bounds
+        tls: dict[str, Any] = {}
+        if self._ssl_context is not None:
+            tls = {
+                "ssl": self._ssl_context,
+                "ssl_handshake_timeout": bounds.handshake_seconds,
+                "ssl_shutdown_timeout": bounds.linger_seconds,
+            }
+        for sock in sockets or ():
+            self.servers.append(await loop.create_server(create_door, sock=sock, backlog=self.config.backlog, **tls))
+        self.started = True
+
+    async def stop(self) -> None:
+        """
+        Stop listening and end the connections; returns when all are gone.
+
+        To be called when every call has ended: idle connections close, a half-received head gets 503 `draining`,
+        answers that are out may still be taken. Only what is not taken by then is cut.
+        """
+        self._hall.draining = True
+        await self.shutdown(self._sockets)
+        for door in tuple(self._hall.doors):
+            door.abort()
+
+
+def _create_config(hall: Hall, *, backlog: int) -> uvicorn.Config:
+    """
+    The configuration with everything off that would read the environment, log a URL or trust a header.
+    """
+    return uvicorn.Config(
+        hall.app,
+        http=Door,
+        interface="asgi3",
+        ws="none",
+        lifespan="off",
+        loop="none",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        forwarded_allow_ips="",
+        server_header=False,
+        date_header=False,
+        workers=1,
+        backlog=backlog,
+        timeout_keep_alive=int(hall.bounds.keep_alive_seconds),
+        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+    )
