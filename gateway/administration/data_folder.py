@@ -100,8 +100,8 @@ def find_file_system(path: Path, mount_table: str) -> str | None:
     """
     The type of the file system that a path is on; None when the table tells nothing.
 
-    `mount_table` is the text of a `mountinfo` (proc_pid_mountinfo(5)). The mount point that is the longest prefix counts,
-    and of two at the same place the later, which hides the other.
+    `mount_table` is the text of a `mountinfo` (proc_pid_mountinfo(5)). The mount point that is the longest prefix
+    counts, and of two at the same place the later, which hides the other.
     """
     found: tuple[int, str] | None = None
     for line in mount_table.splitlines():

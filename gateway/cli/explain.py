@@ -1,0 +1,89 @@
+"""
+`explain`: what the gateway would decide for a call, by the code that decides calls.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from gateway.cli.desk import open_desk
+from gateway.cli.output import print_value
+from gateway.cli.parser import add_verb
+from gateway.errors import OperatorError, OperatorReason
+
+if TYPE_CHECKING:
+    import argparse
+
+    from gateway.access.caller import Caller
+    from gateway.access.explain import Explanation
+    from gateway.access.snapshot import Snapshot
+    from gateway.administration.desk import Desk
+    from gateway.cli.parser import Nouns, SettingsLoader
+
+__all__ = ["add_parser", "get_caller"]
+
+
+def add_parser(nouns: Nouns) -> None:
+    """
+    Declare the verb.
+    """
+    verb = add_verb(
+        nouns,
+        "explain",
+        _explain,
+        summary="Say whether a caller may make a call, and why; nothing is sent.",
+        explanation="The exit code is 0 when it may and 1 when it may not.",
+        examples=["noojee-gateway explain crm CallManagementAPI/stop extenOrUniqueId=410"],
+    )
+    verb.add_argument("caller", metavar="CALLER")
+    verb.add_argument("operation", metavar="OPERATION", help="Family/method, or the path")
+    verb.add_argument("parameters", metavar="PARAM=VALUE", nargs="*", help="what the call would carry")
+
+
+def get_caller(desk: Desk, snapshot: Snapshot, name: str) -> Caller:
+    """
+    A caller that can call.
+
+    Raises:
+        OperatorError: `not_found`, or `invalid` when it is disabled, which no snapshot shows.
+    """
+    from gateway.administration import callers
+
+    caller = snapshot.callers.get(name)
+    if caller is None:
+        callers.get(desk, name)  # tells that there is none
+        raise OperatorError(
+            OperatorReason.INVALID,
+            f"The caller {name} is disabled, so every call of it is refused. Let it call again with "
+            f"`noojee-gateway caller enable {name}`.",
+        )
+    return caller
+
+
+def _explain(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
+    from gateway.access.explain import explain
+    from gateway.noojee.catalogue import load_catalogue
+
+    if not all("=" in word for word in args.parameters):
+        args.reached.error("what stands after the operation must be PARAM=VALUE")
+    pairs = [(name, value) for name, _, value in (word.partition("=") for word in args.parameters)]
+    with open_desk(load_settings) as desk:
+        snapshot = desk.read_snapshot()
+        caller = get_caller(desk, snapshot, args.caller)
+    explanation = explain(caller, load_catalogue(), args.operation, pairs)
+    if args.json:
+        print_value(explanation.as_json(snapshot.version))
+    else:
+        sys.stdout.write(_render(args, explanation))
+    return 0 if explanation.decision.allowed else 1
+
+
+def _render(args: argparse.Namespace, explanation: Explanation) -> str:
+    decision = explanation.decision
+    grant = decision.grant
+    using = f"grant {grant.grant_id}, credential {grant.credential.name}" if grant is not None else "no grant"
+    if decision.reason is None:
+        return f"allow: {args.caller} may call {args.operation} ({using})\n"
+    rule = f", rule {decision.rule}" if decision.rule is not None else ""
+    return f"deny: {decision.reason.code} ({using}{rule})\n{decision.reason.title}. {decision.reason.advice}\n"

@@ -1,0 +1,90 @@
+"""
+`grant`: what a caller may do, and with which credential.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.cli.desk import open_desk
+from gateway.cli.output import print_change, print_rows
+from gateway.cli.parser import add_noun, add_verb
+
+if TYPE_CHECKING:
+    import argparse
+
+    from gateway.cli.parser import Nouns, SettingsLoader
+
+__all__ = ["add_parser"]
+
+
+def add_parser(nouns: Nouns) -> None:
+    """
+    Declare the verbs.
+    """
+    verbs = add_noun(nouns, "grant", "What a caller may do, and with which credential.")
+    add = add_verb(
+        verbs,
+        "add",
+        _add,
+        summary="Let a caller use a credential for some operations.",
+        explanation="Operations are named as Family/method, as `noojee-gateway operations` lists them; * stands for "
+        "any run of characters.",
+        examples=[
+            "noojee-gateway grant add crm --credential noojee-global --operations CallManagementAPI/stop",
+            "noojee-gateway grant add crm --credential maria --operations 'CampaignAPI/*'",
+        ],
+    )
+    add.add_argument("caller", metavar="CALLER")
+    add.add_argument("--credential", required=True, metavar="C", help="the credential that goes up")
+    add.add_argument(
+        "--operations", required=True, action="append", metavar="GLOB", help="what it may do, repeatable; quote the *"
+    )
+    listing = add_verb(
+        verbs,
+        "list",
+        _list,
+        summary="List a caller's grants, the oldest first.",
+        examples=["noojee-gateway grant list crm"],
+    )
+    listing.add_argument("caller", metavar="CALLER")
+    remove = add_verb(
+        verbs,
+        "remove",
+        _remove,
+        summary="Take a grant back.",
+        examples=["noojee-gateway grant remove GRANT_ID"],
+    )
+    remove.add_argument("grant_id", metavar="GRANT_ID")
+
+
+def _add(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
+    from gateway.administration import grants
+
+    with open_desk(load_settings) as desk:
+        added = grants.add(desk, args.caller, credential=args.credential, operations=args.operations)
+    print_change(args, added, f"grant {added['grant_id']} added")
+    return 0
+
+
+def _list(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
+    from gateway.administration import grants
+
+    with open_desk(load_settings) as desk:
+        rows = grants.find_all(desk, args.caller)
+    print_rows(
+        args,
+        rows,
+        ("grant_id", "credential", "operations"),
+        when_empty=f"{args.caller} has no grant yet; add one with `noojee-gateway grant add {args.caller}`.",
+    )
+    return 0
+
+
+def _remove(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
+    from gateway.administration import grants
+
+    with open_desk(load_settings) as desk:
+        grants.remove(desk, args.grant_id)
+    print_change(args, {"grant_id": args.grant_id, "removed": True}, f"grant {args.grant_id} removed")
+    return 0

@@ -1,0 +1,109 @@
+"""
+The command line's one door: words in, an exit code out.
+
+Exit codes: 0 done, 1 refused or failed, 2 the words make no command, 70 an error of ours (EX_SOFTWARE in sysexits(3)).
+This is an edge: it catches everything, and shows of an unexpected exception its type alone (law 3).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from gateway import __version__
+from gateway.cli import audit, caller, credential, explain, grant, init, operations, planes, token, upstream
+from gateway.cli.output import print_error
+from gateway.cli.parser import Parser, UsageError
+from gateway.errors import OperatorError, OperatorReason, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.settings import Settings
+
+__all__ = ["create_parser", "main"]
+
+_INTERRUPTED = 130  # 128 + SIGINT, as shells tell it
+_UNEXPECTED = 70
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """
+    Carry out one command line.
+
+    Args:
+        argv: The words after the command's name; those of the process when not given.
+
+    Returns:
+        The exit code.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    as_json = "--json" in words
+    os.umask(0o077)  # whatever a verb makes is its owner's alone
+    try:
+        code = _run(words)
+        sys.stdout.flush()
+    except (UsageError, OperatorError, StorageError) as error:
+        return _tell_refusal(error, as_json=as_json)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # The reader has left, as `head` does. What is still buffered goes nowhere, or Python would complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:  # noqa: BLE001 - the edge; what it caught is told below
+        _print_unexpected(error, as_json=as_json)
+        return _UNEXPECTED
+    return code
+
+
+def create_parser() -> Parser:
+    """
+    The whole command line.
+    """
+    parser = Parser(
+        prog="noojee-gateway",
+        description="Local tokens in, Noojee's keys out, and every call on record.",
+        epilog="Each noun and verb has a --help. To see it all work on this machine: noojee-gateway demo",
+    )
+    parser.add_argument("--version", action="version", version=f"noojee-gateway {__version__}")
+    nouns = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for module in (init, upstream, credential, caller, grant, token, explain, operations, planes, audit):
+        module.add_parser(nouns)
+    return parser
+
+
+def _run(words: Sequence[str]) -> int:
+    try:
+        args = create_parser().parse_command(words)
+    except SystemExit:
+        return 0  # --help and --version; wrong words raise UsageError
+    code: int = args.run(args, _load_settings)
+    return code
+
+
+def _load_settings() -> Settings:
+    from gateway.settings import load_settings  # pydantic costs more than the rest of a usage error
+
+    return load_settings()
+
+
+def _tell_refusal(error: UsageError | OperatorError | StorageError, *, as_json: bool) -> int:
+    match error:
+        case UsageError():
+            print_error(OperatorReason.USAGE, error.detail, as_json=as_json, usage=error.usage)
+            return 2
+        case OperatorError():
+            print_error(error.reason, error.detail, as_json=as_json)
+        case StorageError():
+            print_error(OperatorReason.JOURNAL_UNAVAILABLE, error.detail, as_json=as_json)
+    return 1
+
+
+def _print_unexpected(error: Exception, *, as_json: bool) -> None:
+    from gateway.logs import render_exception, render_trace
+
+    if os.environ.get("GATEWAY_LOG_LEVEL") == "debug":
+        sys.stderr.write("".join(f"  {line}\n" for line in render_trace(error)))
+    print_error(OperatorReason.INTERNAL, f"unexpected error: {render_exception(error)}", as_json=as_json)

@@ -1,0 +1,82 @@
+"""
+`operations`: what Noojee can do, and what of it a caller may.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gateway.cli.desk import open_desk
+from gateway.cli.explain import get_caller
+from gateway.cli.output import print_rows
+from gateway.cli.parser import add_verb
+
+if TYPE_CHECKING:
+    import argparse
+
+    from gateway.access.caller import Caller
+    from gateway.cli.parser import Nouns, SettingsLoader
+    from gateway.noojee.catalogue import Operation
+
+__all__ = ["add_parser"]
+
+
+def add_parser(nouns: Nouns) -> None:
+    """
+    Declare the verb.
+    """
+    verb = add_verb(
+        nouns,
+        "operations",
+        _list,
+        summary="List Noojee's operations, and with --caller what it may do.",
+        explanation="Without --caller no data folder is needed.",
+        examples=["noojee-gateway operations", "noojee-gateway operations --caller crm"],
+    )
+    verb.add_argument("--caller", metavar="C", help="say for each operation whether this caller may")
+
+
+def _list(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
+    from gateway.noojee.catalogue import load_catalogue
+
+    rows = [_describe(operation) for operation in load_catalogue().operations]
+    columns = ["operation", "scope", "effect", "status", "served"]
+    if args.caller is not None:
+        with open_desk(load_settings) as desk:
+            caller = get_caller(desk, desk.read_snapshot(), args.caller)
+        rows = [
+            row | _judge(caller, operation) for row, operation in zip(rows, load_catalogue().operations, strict=True)
+        ]
+        columns = ["operation", "scope", "effect", "decision", "reason", "credential", "grant_id"]
+    print_rows(args, rows, columns, when_empty="The catalogue is empty.")
+    return 0
+
+
+def _describe(operation: Operation) -> dict[str, Any]:
+    return {
+        "operation": operation.name,
+        "path": operation.path.decode("ascii"),
+        "scope": operation.scope.value,
+        "effect": operation.effect.value,
+        "status": operation.status,
+        "served": operation.is_served,
+        "parameters": sorted(operation.parameters),
+    }
+
+
+def _judge(caller: Caller, operation: Operation) -> dict[str, Any]:
+    """
+    What is decided of a call without parameters; rules on them may still refuse a call that stands here as allowed.
+    """
+    from gateway.access.policy import decide, resolve
+
+    decision = resolve(caller, operation)
+    if decision.allowed:
+        decision = decide(decision, operation, ())
+    grant = decision.grant
+    return {
+        "decision": "allow" if decision.allowed else "deny",
+        "reason": decision.reason.code if decision.reason else None,
+        "credential": grant.credential.name if grant else None,
+        "grant_id": grant.grant_id if grant else None,
+    }
