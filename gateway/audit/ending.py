@@ -107,14 +107,18 @@ def read_opening(path: Path) -> Opening | None:
         return None
 
 
-def iterate_backwards(folder: Path) -> Iterator[list[bytes]]:
+def iterate_backwards(folder: Path, ending: Ending | None = None) -> Iterator[list[bytes]]:
     """
     A stream's records as lines with their newline, a segment at a time, the last segment first.
 
     The lines of a segment come in the order in which they were written. Proves nothing, and ends where a segment is
     missing: that is `evidence.verify`'s to tell.
+
+    Args:
+        folder: The stream's.
+        ending: Where to begin, when the asker has looked already; the stream's ending otherwise.
     """
-    ending = find_stream_ending(folder)
+    ending = ending or find_stream_ending(folder)
     if ending is None:
         return
     path, length = ending.path, ending.length

@@ -134,6 +134,20 @@ class Journal:
         return self._stream.name
 
     @property
+    def path(self) -> Path:
+        """
+        The stream's folder.
+        """
+        return self._stream.path
+
+    @property
+    def node(self) -> str:
+        """
+        The machine's name, as it stands in each segment's first record.
+        """
+        return self._stream.node
+
+    @property
     def writable(self) -> bool:
         """
         Whether the last group reached the disk.

@@ -64,16 +64,18 @@ class Stream:
     One stream, held by one process through its flock.
 
     Attributes:
-        name: `worker-0`, `admin`, `control`: its folder's name.
+        path: Its folder.
+        name: `worker-0`, `admin`, `control`: the folder's name.
+        node: The machine's name, for each segment's first record.
         head: The last record that is on the disk.
     """
 
     def __init__(self, folder: Path, lock_fd: int, *, node: str, segment_limit_bytes: int) -> None:
+        self.path = folder
         self.name = folder.name
+        self.node = node
         self.head: Head = START
-        self._folder = folder
         self._lock_fd: int | None = lock_fd
-        self._node = node
         self._segment_limit_bytes = segment_limit_bytes
         self._segment: Segment | None = None
         self._end: Previous | None = None  # what the next segment will say of the one before
@@ -121,12 +123,12 @@ class Stream:
         Where anything stands behind the last record, the file is left as it is: a new segment will say how much of it
         counts. So what a crash tore can be looked at for ever, and no old file is ever changed.
         """
-        ending = find_stream_ending(self._folder)
+        ending = find_stream_ending(self.path)
         if ending is None:
             return
         self.head = ending.head
         self._end = Previous(ending.path.name, ending.length, ending.head.digest)
-        if ending.path == list_segments(self._folder)[-1] and ending.path.stat().st_size == ending.length:
+        if ending.path == list_segments(self.path)[-1] and ending.path.stat().st_size == ending.length:
             self._segment = Segment.resume(ending.path, ending.length)
         else:
             # Not ours to append to, but ours to be chained to: its records must be durable before any that name them.
@@ -136,7 +138,7 @@ class Stream:
             finally:
                 os.close(fd)
         # A process that was killed may have created the segment without having synced the folder.
-        durable.sync_folder(self._folder)
+        durable.sync_folder(self.path)
 
     def append(self, drafts: Sequence[Draft]) -> None:
         """
@@ -154,8 +156,8 @@ class Stream:
             self._segment = None
         try:
             if self._segment is None:
-                self._segment = Segment.create(self._folder / find_next_name(list_segments(self._folder)))
-                durable.sync_folder(self._folder)
+                self._segment = Segment.create(self.path / find_next_name(list_segments(self.path)))
+                durable.sync_folder(self.path)
             lines, head = self._render(drafts, opens_segment=self._segment.length == 0)
             self._segment.append(lines)
         except OSError as error:
@@ -170,7 +172,7 @@ class Stream:
         """
         head = self.head
         lines = []
-        node = self._node if opens_segment else None
+        node = self.node if opens_segment else None
         for draft in drafts:
             line = render_line(draft, self.name, head, node=node, previous=self._end)
             head = extend(head, line)
