@@ -1,0 +1,68 @@
+"""
+Rows of the registry as values, where the values of `gateway.access` do not say all that is stored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+__all__ = ["CallerRow", "GrantRow", "OwedEvent", "TokenRow"]
+
+
+@dataclass(frozen=True, slots=True)
+class CallerRow:
+    """
+    A caller without its grants.
+
+    Attributes:
+        networks: Canonical CIDRs; empty for anywhere.
+    """
+
+    name: str
+    networks: tuple[str, ...]
+    query_token_allowed: bool
+    is_enabled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GrantRow:
+    """
+    A grant by the names that it joins.
+    """
+
+    grant_id: str
+    caller_name: str
+    credential_name: str
+    operations: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRow:
+    """
+    A token as it is listed. Instants are aware UTC datetimes.
+    """
+
+    token_id: str
+    caller_name: str
+    issued_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class OwedEvent:
+    """
+    The event of a change that was made while the journal could not be written.
+
+    Attributes:
+        version: The registry's version after the change.
+        event: The journal's fields, JSON text.
+    """
+
+    request_id: str
+    version: int
+    event: str
