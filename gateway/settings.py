@@ -96,7 +96,9 @@ def _check_country(value: str) -> str:
 _AnyPath = Annotated[Path, BeforeValidator(_parse_path)]
 _WholeNumber = Annotated[int, BeforeValidator(_parse_whole_number)]
 _Port = Annotated[_WholeNumber, Field(ge=0, le=65_535)]
-_Address = Annotated[str, BeforeValidator(_parse_address)]
+_Address = Annotated[
+    str, BeforeValidator(_parse_address), Field(json_schema_extra={"type_text": "IP address, or `localhost`"})
+]
 _Yes = Annotated[bool, BeforeValidator(_parse_yes)]
 _Timeout = Annotated[timedelta, BeforeValidator(_parse_duration), AfterValidator(_check_timeout)]
 
@@ -121,7 +123,7 @@ class Settings(BaseModel):
     """The TOML file with settings: the names of this table in lower case, without `GATEWAY_`. There is no search for
     one."""
 
-    data_dir: _AnyPath = Path("data")
+    data_dir: _AnyPath = Field(default=Path("data"), json_schema_extra={"default_text": "`./data`"})
     """The folder with the registry, the journal and the keys; only `noojee-gateway init` makes it."""
 
     run_dir: _AnyPath = Field(
@@ -155,15 +157,19 @@ class Settings(BaseModel):
     tls_key_file: _AnyPath | None = None
     """The certificate's private key, PEM, without a pass phrase; readable by its owner alone."""
 
-    allow_plaintext: _Yes = Field(default=False, json_schema_extra={"default_text": "not set", "type_text": "`yes`"})
+    allow_plaintext: _Yes = Field(
+        default=False, json_schema_extra={"default_text": "not set", "type_text": "`yes`, or `true` in the file"}
+    )
     """Whether tokens may cross a network unencrypted: needed to listen beyond loopback without TLS, exactly `yes`."""
 
     node: Annotated[str, AfterValidator(_check_node)] = Field(
-        default_factory=socket.gethostname, json_schema_extra={"default_text": "the host name"}
+        default_factory=socket.gethostname, json_schema_extra={"default_text": "the host name", "type_text": "name"}
     )
     """The name of this machine's gateway in the journal."""
 
-    number_country: Annotated[str, AfterValidator(_check_country)] = "61"
+    number_country: Annotated[
+        str, AfterValidator(_check_country), Field(json_schema_extra={"type_text": "1 to 3 digits"})
+    ] = "61"
     """The country calling code that is written as a leading 0 before telephone numbers are compared or recorded."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -93,7 +93,10 @@ class _ConfigFile(_Source):
 
     def __call__(self) -> dict[str, Any]:
         path = os.environ.get(f"{ENVIRONMENT_PREFIX}CONFIG")
-        return dict(read_config_file(Path(path))) if path else {}
+        values = dict(read_config_file(Path(path))) if path else {}
+        if "config" in values:
+            raise _refuse("`config` stands in the file named by GATEWAY_CONFIG, which names no other file; take it out")
+        return values
 
 
 class _CredentialsDirectory(_Source):

@@ -1,0 +1,28 @@
+"""
+docs/settings.md is what the model says.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gateway.settings import Settings
+from gateway.settings_reference import render_reference
+
+REFERENCE = Path(__file__).parents[2] / "docs" / "settings.md"
+
+
+def test_the_settings_reference_is_the_one_made_from_the_model() -> None:
+    """
+    Made anew by `python -m gateway.settings_reference > docs/settings.md`.
+    """
+    assert REFERENCE.read_text() == render_reference()
+
+
+def test_every_setting_has_one_sentence() -> None:
+    """
+    A description that is missing or has no end would stand in the reference as a hole.
+    """
+    bad = [name for name, field in Settings.model_fields.items() if not (field.description or "").endswith(".")]
+
+    assert [] == bad
