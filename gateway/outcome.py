@@ -39,4 +39,6 @@ class Outcome(StrEnum):
         """
         if self is Outcome.NOT_SENT:
             return "it was not sent"
+        if self is Outcome.ABANDONED:
+            return "it changed nothing"
         return "it may have been carried out: look before you repeat it"

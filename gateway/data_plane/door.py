@@ -105,11 +105,10 @@ class Door(asyncio.Protocol):
 
     # --- what the transport tells -------------------------------------------------------------------------------------
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # what a server hands over
         """
         Accepted, and over TLS shaken hands.
         """
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - what every stream server hands over
         self._transport = transport
         self._peer = _render_address(transport.get_extra_info("peername"))
         transport.set_write_buffer_limits(high=self._bounds.waiting_bytes)

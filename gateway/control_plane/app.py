@@ -1,0 +1,79 @@
+"""
+The operators' port: the FastAPI application with the health paths and the details behind them.
+
+Serves GET of these alone, without authentication, and names no caller; every change goes through the command line. Host
+is checked, so that a page in an operator's browser cannot read it under a name of its own (DNS rebinding).
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from fastapi.telemetry import TelemetryConfig
+
+    from gateway.readiness import Readiness
+
+__all__ = ["create_app"]
+
+_SILENT: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
+_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
+
+
+def create_app(readiness: Callable[[], Readiness], host_names: frozenset[str]) -> FastAPI:
+    """
+    The application on the operators' port.
+
+    Args:
+        readiness: How the node is, now.
+        host_names: Names under which the port may be asked for, beside `localhost` and any IP address.
+    """
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, telemetry=_SILENT)
+
+    @app.middleware("http")
+    async def check_host(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        if not _is_own_name(request.headers.get("host", ""), host_names):
+            return JSONResponse({"error": "host_unknown"}, 400, headers=_HEADERS)
+        response = await call_next(request)
+        response.headers.update(_HEADERS)
+        return response
+
+    @app.get("/healthz")
+    async def tell_health() -> Response:
+        return JSONResponse({"state": "ok"})
+
+    @app.get("/readyz")
+    async def tell_readiness() -> Response:
+        now = readiness()
+        return JSONResponse({"state": now.state, **now.details}, status_code=200 if now.is_ready else 503)
+
+    @app.exception_handler(HTTPException)
+    async def refuse(_request: Request, error: HTTPException) -> Response:
+        word = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "refused")
+        return JSONResponse({"error": word}, error.status_code, headers=error.headers)
+
+    return app
+
+
+def _is_own_name(host: str, host_names: frozenset[str]) -> bool:
+    name = host.rsplit("]", 1)[0].removeprefix("[") if host.startswith("[") else host.rsplit(":", 1)[0]
+    if name.lower() in host_names or name.lower() == "localhost":
+        return True
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True  # an address cannot be rebound to another

@@ -1,0 +1,111 @@
+"""
+From the text that a caller presents to the caller it stands for, and nothing about what that caller may do.
+
+Unknown, expired, revoked, of a disabled caller: one look-up that finds nothing and one answer, the same bytes. A Noojee
+key presented to us gets the same answer whether we hold it or not; only the journal's event tells (law 3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gateway.access.token import digest_token, has_upstream_key_form, is_well_formed
+from gateway.data_plane.carriers import Carrier, find_presented
+from gateway.errors import CallerError, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from gateway.access.caller import Caller
+    from gateway.access.snapshot import Snapshot
+    from gateway.access.token import Token
+
+__all__ = ["Authenticator", "Standing", "renew"]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """
+    Who calls, and by which version of the registry that was found.
+
+    Attributes:
+        digest: Of the token's text: what the next snapshot is asked with.
+        in_query: Whether the token stands in the query, in a header or not.
+    """
+
+    snapshot: Snapshot
+    digest: bytes
+    token: Token
+    caller: Caller
+    carrier: Carrier
+    in_query: bool
+
+
+class Authenticator:
+    """
+    Reads carriers and looks tokens up.
+
+    Args:
+        fingerprint: Keyed mark of a text, to recognise an API key that we hold.
+        key_presented: Called with the credential's name (None where we hold no such key), the carrier and the peer when
+            a text is a Noojee key by its form or is one that we hold. Never gets the text.
+    """
+
+    def __init__(
+        self, *, fingerprint: Callable[[str], bytes], key_presented: Callable[[str | None, Carrier, str], None]
+    ) -> None:
+        self._fingerprint = fingerprint
+        self._key_presented = key_presented
+
+    def authenticate(
+        self, snapshot: Snapshot, headers: Sequence[tuple[bytes, bytes]], query: bytes, peer: str, now: datetime
+    ) -> Standing:
+        """
+        The standing of whoever presents these headers and this query.
+
+        Raises:
+            CallerError: `token_missing`, `upstream_key_presented` (told before ambiguity), `token_ambiguous`,
+                `token_malformed`, `token_invalid`.
+        """
+        presented = find_presented(headers, query)
+        if not presented:
+            raise CallerError(Reason.TOKEN_MISSING)
+        for each in presented:
+            self._notice_key(snapshot, each.text, each.carrier, peer)
+        if any(has_upstream_key_form(each.text) for each in presented):
+            raise CallerError(Reason.UPSTREAM_KEY_PRESENTED)
+        text, carrier = presented[0].text, presented[0].carrier
+        if any(each.text != text for each in presented):
+            raise CallerError(Reason.TOKEN_AMBIGUOUS)
+        if not is_well_formed(text):
+            raise CallerError(Reason.TOKEN_MALFORMED)
+        digest = digest_token(text)
+        in_query = any(each.carrier is Carrier.QUERY for each in presented)
+        return _find_standing(snapshot, digest, carrier, now, in_query=in_query)
+
+    def _notice_key(self, snapshot: Snapshot, text: str, carrier: Carrier, peer: str) -> None:
+        if is_well_formed(text):
+            return
+        held_as = snapshot.fingerprints.get(self._fingerprint(text))
+        if held_as is not None or has_upstream_key_form(text):
+            self._key_presented(held_as, carrier, peer)
+
+
+def renew(standing: Standing, snapshot: Snapshot, now: datetime) -> Standing:
+    """
+    The same caller by a newer snapshot: a token revoked while its body was on the way is not used any more.
+
+    Raises:
+        CallerError: `token_invalid`.
+    """
+    return _find_standing(snapshot, standing.digest, standing.carrier, now, in_query=standing.in_query)
+
+
+def _find_standing(snapshot: Snapshot, digest: bytes, carrier: Carrier, now: datetime, *, in_query: bool) -> Standing:
+    token = snapshot.tokens.get(digest)
+    caller = snapshot.callers.get(token.caller_name) if token is not None else None
+    if token is None or caller is None or token.is_expired(now):
+        raise CallerError(Reason.TOKEN_INVALID)
+    return Standing(snapshot, digest, token, caller, carrier, in_query)

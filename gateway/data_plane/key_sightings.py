@@ -1,0 +1,57 @@
+"""
+Noojee keys that were presented to us: one event a minute and network, so that nobody can fill the disk with them.
+
+The event says that it happened, from where, and which credential it was if we hold it; never the text (law 3).
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address, ip_network
+from typing import TYPE_CHECKING
+
+from gateway.audit.event import Tag
+
+if TYPE_CHECKING:
+    from gateway.audit.event import Event
+
+__all__ = ["KeySightings"]
+
+_INTERVAL_SECONDS = 60.0
+_NETWORKS_LIMIT = 1024
+_PREFIX_LENGTHS = {4: 24, 6: 64}
+
+
+class KeySightings:
+    """
+    Decides which sighting becomes an event.
+    """
+
+    def __init__(self) -> None:
+        self._told_at: dict[str, float] = {}
+
+    def notice(self, credential_name: str | None, carrier: str, peer: str, now: float) -> Event | None:
+        """
+        The event to record, or None when one was recorded for this network within the last minute.
+
+        Args:
+            credential_name: The credential that holds the key; None where we hold no such key.
+            now: Monotonic seconds.
+        """
+        network = _network_of(peer)
+        told_at = self._told_at.get(network)
+        if told_at is not None and now - told_at < _INTERVAL_SECONDS:
+            return None
+        if len(self._told_at) >= _NETWORKS_LIMIT:
+            self._told_at = {each: at for each, at in self._told_at.items() if now - at < _INTERVAL_SECONDS}
+            if len(self._told_at) >= _NETWORKS_LIMIT:
+                return None  # a thousand networks a minute is a flood; the anonymous summary still counts each
+        self._told_at[network] = now
+        event: dict[str, object] = {"tag": Tag.UPSTREAM_KEY_PRESENTED, "carrier": carrier, "peer": peer}
+        if credential_name is not None:
+            event["subject"] = credential_name
+        return event
+
+
+def _network_of(peer: str) -> str:
+    address = ip_address(peer)
+    return str(ip_network((address, _PREFIX_LENGTHS[address.version]), strict=False))

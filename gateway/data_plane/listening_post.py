@@ -1,0 +1,95 @@
+"""
+The worker's own socket, over which a verb says which version it has committed and waits until that is in force.
+
+One line of decimal text each way. Only the effective user's processes are heard: the file is 0600 and the peer's uid is
+asked of the kernel where it can tell.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import struct
+import sys
+from typing import TYPE_CHECKING
+
+from gateway.errors import OperatorError, OperatorReason
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gateway.data_plane.snapshots import Snapshots
+
+__all__ = ["ListeningPost"]
+
+_LINE_LIMIT_BYTES = 32
+_PATH_LIMIT_BYTES = 103  # sun_path is 104 bytes on macOS and 108 on Linux, its NUL included
+
+
+class ListeningPost:
+    """
+    Listens on `<run_dir>/<stream>.sock`.
+    """
+
+    def __init__(self, path: Path, snapshots: Snapshots) -> None:
+        self._path = path
+        self._snapshots = snapshots
+        self._server: asyncio.Server | None = None
+
+    async def open(self) -> None:
+        """
+        Listen. A file left behind by a dead worker is replaced: whoever holds the stream's lock owns the name.
+
+        Raises:
+            OperatorError: `data_dir_unusable` for a path too long for a socket or a folder that cannot be used.
+        """
+        if len(os.fsencode(self._path)) > _PATH_LIMIT_BYTES:
+            raise OperatorError(
+                OperatorReason.DATA_DIR_UNUSABLE,
+                f"The path {self._path} is too long for a socket (at most {_PATH_LIMIT_BYTES} bytes). "
+                "Set GATEWAY_RUN_DIR to a shorter folder, such as /run/noojee-gateway.",
+            )
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._path.parent.mkdir(mode=0o700, exist_ok=True)
+            self._path.unlink(missing_ok=True)
+            listener.bind(os.fspath(self._path))
+            self._path.chmod(0o600)
+        except OSError as error:
+            listener.close()
+            raise OperatorError(
+                OperatorReason.DATA_DIR_UNUSABLE,
+                f"The socket {self._path} cannot be made: {error.strerror}. Check GATEWAY_RUN_DIR.",
+            ) from error
+        self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=_LINE_LIMIT_BYTES)
+
+    async def close(self) -> None:
+        """
+        Stop listening and remove the file: nobody listening means that no gateway runs.
+        """
+        if self._server is not None:
+            self._server.close()
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            if _is_ours(writer.get_extra_info("socket")):
+                line = await reader.readline()
+                if line.endswith(b"\n") and line[:-1].isdigit() and await self._snapshots.refresh(int(line)):
+                    writer.write(line)
+                    await writer.drain()
+        except (ConnectionError, ValueError):
+            pass  # a verb that went away, or a line that is none
+        finally:
+            writer.close()
+
+
+def _is_ours(peer: socket.socket) -> bool:
+    if not sys.platform.startswith("linux"):
+        return True  # the file's mode has to do
+    credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _pid, uid, _gid = struct.unpack("3i", credentials)
+    return uid in {os.geteuid(), 0}

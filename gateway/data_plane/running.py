@@ -1,0 +1,97 @@
+"""
+The calls that are under way, and how they are ended by something other than their caller or Noojee.
+
+A poll is ended when its token, caller, grant or credential goes, and when the worker drains; at the end of a drain
+every call is. Ending a call is a wish: the pipeline does it, answers and records.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from gateway.noojee.catalogue import Effect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.access.grant import Grant
+    from gateway.data_plane.authentication import Standing
+    from gateway.errors import Reason
+    from gateway.noojee.catalogue import Operation
+
+__all__ = ["Running", "RunningCall"]
+
+
+class RunningCall:
+    """
+    One call from the moment its caller is known until its answer is out.
+
+    Attributes:
+        ended: Resolved with the reason when somebody wishes the call to end.
+    """
+
+    def __init__(self, standing: Standing) -> None:
+        self.standing = standing
+        self.operation: Operation | None = None
+        self.grant: Grant | None = None
+        self.ended: asyncio.Future[Reason] = asyncio.get_running_loop().create_future()
+
+    @property
+    def is_poll(self) -> bool:
+        """
+        Whether it is a long poll that has got as far as being decided.
+        """
+        return self.operation is not None and self.operation.effect is Effect.LONG_POLL
+
+    def end(self, reason: Reason) -> None:
+        """
+        Wish the call to end. The first reason stays.
+        """
+        if not self.ended.done():
+            self.ended.set_result(reason)
+
+
+class Running:
+    """
+    All of them. Lives on the event loop's thread.
+    """
+
+    def __init__(self) -> None:
+        self._calls: set[RunningCall] = set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    def add(self, call: RunningCall) -> None:
+        """
+        A call has begun.
+        """
+        self._calls.add(call)
+        self._empty.clear()
+
+    def discard(self, call: RunningCall) -> None:
+        """
+        A call's answer is out.
+        """
+        self._calls.discard(call)
+        if not self._calls:
+            self._empty.set()
+
+    def end(self, reason: Reason, which: Callable[[RunningCall], bool]) -> None:
+        """
+        Wish every call to end for which `which` says so.
+        """
+        for call in [call for call in self._calls if which(call)]:
+            call.end(reason)
+
+    async def wait_until_empty(self) -> None:
+        """
+        Return when no call is under way.
+        """
+        await self._empty.wait()
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def __repr__(self) -> str:
+        return f"<Running: {len(self._calls)} calls>"

@@ -1,0 +1,237 @@
+"""
+The worker: opens the data plane's parts in their order, and closes them in the order in which nothing is lost.
+
+Knows which part needs which; has no rule of its own. The journal opens first and closes last: between the two
+everything that happens can be recorded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gateway.audit.event import Tag
+from gateway.audit.journal import Journal
+from gateway.audit.recovery import recover
+from gateway.audit.redaction import Redactor
+from gateway.audit.summary import AnonymousSummary
+from gateway.custody import AuditKey, Ring
+from gateway.data_plane.app import create_app
+from gateway.data_plane.authentication import Authenticator
+from gateway.data_plane.bounds import Bounds
+from gateway.data_plane.hall import Hall
+from gateway.data_plane.key_sightings import KeySightings
+from gateway.data_plane.listening_post import ListeningPost
+from gateway.data_plane.pipeline import Pipeline
+from gateway.data_plane.server import CallersServer
+from gateway.data_plane.snapshots import Snapshots
+from gateway.errors import Reason
+from gateway.noojee.catalogue import load_catalogue
+from gateway.readiness import Readiness, State
+from gateway.registry.feed import load_snapshot
+from gateway.registry.store import Store
+from gateway.upstream.client import HttpxUpstreams
+from gateway.upstream.request import Timeouts
+
+if TYPE_CHECKING:
+    import socket
+    import ssl
+    from collections.abc import Coroutine
+    from pathlib import Path
+
+    from gateway.clock import Clock
+    from gateway.data_plane.running import RunningCall
+
+__all__ = ["Worker", "WorkerPlan"]
+
+_logger = logging.getLogger(__name__)
+
+_SNAPSHOT_MAX_AGE_SECONDS = 24 * 3600.0
+_SUMMARY_CHECK_SECONDS = 1.0
+_ANSWER_SECONDS = 2.0
+"""How long calls that were ended at the end of a drain may take to be answered and recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerPlan:
+    """
+    What a worker is told: plain values, no settings object.
+    """
+
+    data_dir: Path
+    run_dir: Path
+    master_key_file: Path
+    node: str
+    number_country: str
+    bounds: Bounds = field(default_factory=Bounds)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    drain_seconds: float = 10.0
+
+
+class Worker:
+    """
+    One data-plane process's parts. Open with `await Worker.open(...)`; `close` ends what `open` began.
+    """
+
+    def __init__(self, plan: WorkerPlan, clock: Clock, journal: Journal, store: Store, ring: Ring) -> None:
+        self._plan = plan
+        self._clock = clock
+        self._journal = journal
+        self._store = store
+        self._summary = AnonymousSummary()
+        self._sightings = KeySightings()
+        self._tasks: list[asyncio.Task[None]] = []
+        audit_key = AuditKey.load(plan.data_dir / "audit.key", ring)
+        self._snapshots = Snapshots(
+            load_snapshot(store),
+            read_version=store.version,
+            load=lambda: load_snapshot(store),
+            clock=clock,
+            max_age_seconds=_SNAPSHOT_MAX_AGE_SECONDS,
+            changed=self._apply_change,
+        )
+        self._upstreams = HttpxUpstreams(ring=ring, timeouts=plan.timeouts)
+        self._pipeline = Pipeline(
+            journal=journal,
+            snapshots=self._snapshots,
+            authenticator=Authenticator(fingerprint=audit_key.fingerprint, key_presented=self._record_sighting),
+            catalogue=load_catalogue(),
+            redactor=Redactor(
+                key_id=audit_key.key_id,
+                key_for_caller=audit_key.for_caller,
+                number_country=plan.number_country,
+            ),
+            upstreams=self._upstreams,
+            timeouts=plan.timeouts,
+            clock=clock,
+            refused=self._count_refusal,
+        )
+        self._hall = Hall(
+            handle=self._pipeline.handle,
+            app=create_app(self.readiness),
+            refused=lambda reason, _peer: self._count_refusal(reason),
+            bounds=plan.bounds,
+        )
+        self._post = ListeningPost(plan.run_dir / f"{journal.stream}.sock", self._snapshots)
+        self._server: CallersServer | None = None
+
+    @classmethod
+    async def open(cls, plan: WorkerPlan, clock: Clock) -> Worker:
+        """
+        Take a stream, close what a crash left open, read the registry.
+
+        Raises:
+            OperatorError: With what to do, when a file or key cannot be used.
+            StorageError: The journal cannot be written or recovered.
+        """
+        ring = Ring.load(plan.master_key_file)
+        store = Store.open(plan.data_dir / "gateway.db")
+        root = plan.data_dir / "journal"
+        journal = await asyncio.to_thread(Journal.open_lowest_worker, root, node=plan.node, clock=clock)
+        try:
+            await asyncio.to_thread(recover, root, journal, clock)
+            return cls(plan, clock, journal, store, ring)
+        except BaseException:
+            await asyncio.to_thread(journal.close)
+            raise
+
+    async def serve(self, sockets: list[socket.socket], ssl_context: ssl.SSLContext | None) -> None:
+        """
+        Begin to serve on bound sockets; returns when calls are accepted.
+        """
+        await self._post.open()
+        self._server = CallersServer(self._hall, ssl_context=ssl_context)
+        await self._server.start(sockets)
+        self._start(self._snapshots.follow())
+        self._start(self._summarise())
+
+    def readiness(self) -> Readiness:
+        """
+        How the node is, now.
+        """
+        state = State.READY
+        if not self._journal.writable or self._snapshots.is_stale():
+            state = State.UNREADY
+        elif self._pipeline.draining:
+            state = State.DRAINING
+        elif not self._snapshots.readable:
+            state = State.DEGRADED
+        return Readiness(
+            state,
+            {
+                "journal": "writable" if self._journal.writable else "not writable",
+                "registry": "readable" if self._snapshots.readable else "not readable",
+                "snapshot_version": self._snapshots.current.version,
+                "snapshot_age_seconds": round(self._snapshots.age_seconds, 1),
+                "calls_running": len(self._pipeline.running),
+            },
+        )
+
+    async def drain(self) -> None:
+        """
+        Refuse new calls, end polls at once, let the others end, then end them; each gets an answer and an outcome.
+        """
+        running = self._pipeline.running
+        self._pipeline.draining = True
+        self._hall.draining = True
+        running.end(Reason.DRAINING, lambda call: call.is_poll)
+        try:
+            await asyncio.wait_for(running.wait_until_empty(), self._plan.drain_seconds)
+        except TimeoutError:
+            _logger.warning("%d calls were still running after the drain and are ended", len(running))
+            running.end(Reason.DRAINING, lambda _call: True)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(running.wait_until_empty(), _ANSWER_SECONDS)
+
+    async def close(self) -> None:
+        """
+        End what is left, the journal last. Call `drain` first.
+        """
+        await self._post.close()
+        if self._server is not None:
+            await self._server.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._upstreams.close()
+        summary = self._summary.take(self._clock.now())
+        if summary is not None:
+            self._journal.record_soon(summary)
+        self._journal.record_soon({"tag": Tag.WORKER_STOPPED, "counts": {"open": len(self._pipeline.running)}})
+        await asyncio.to_thread(self._journal.close)
+
+    def _apply_change(self) -> None:
+        """
+        After a newer snapshot came into force: end the polls that it no longer allows, forget pools it no longer names.
+        """
+        self._pipeline.running.end(Reason.CREDENTIAL_UNAVAILABLE, self._is_overtaken)
+        named = frozenset(credential.upstream for credential in self._snapshots.current.credentials.values())
+        self._start(self._upstreams.forget(named))
+
+    def _is_overtaken(self, call: RunningCall) -> bool:
+        return call.is_poll and not self._pipeline.stands(call)
+
+    def _count_refusal(self, reason: Reason) -> None:
+        self._summary.count(reason.code)
+
+    def _record_sighting(self, credential_name: str | None, carrier: str, peer: str) -> None:
+        event = self._sightings.notice(credential_name, carrier, peer, self._clock.monotonic())
+        if event is not None:
+            self._journal.record_soon(event)
+
+    async def _summarise(self) -> None:
+        while True:
+            await asyncio.sleep(_SUMMARY_CHECK_SECONDS)
+            summary = self._summary.take(self._clock.now())
+            if summary is not None:
+                self._journal.record_soon(summary)
+
+    def _start(self, coroutine: Coroutine[object, object, None]) -> None:
+        self._tasks = [task for task in self._tasks if not task.done()]
+        self._tasks.append(asyncio.create_task(coroutine))
+
+    def __repr__(self) -> str:
+        return f"<Worker {self._journal.stream}: {self._pipeline.running!r}>"

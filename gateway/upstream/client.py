@@ -1,0 +1,191 @@
+"""
+The first sender: httpx2's transport behind `Upstreams.send`.
+
+Laws that hold here: 2 (`not_sent` is claimed only while the trace shows that no header was handed to a connection), 3
+(the key is opened here, and no exception of the HTTP client leaves: its request holds the key), 4 (our key goes first
+in the query, no cookie is kept: a transport has none), 5 (https to the configured origin only, no redirect, nothing
+from the environment).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import quote
+
+import httpx2
+
+from gateway import __version__
+from gateway.custody import SealError, open_key
+from gateway.errors import Reason, UpstreamError
+from gateway.noojee.catalogue import Effect
+from gateway.outcome import Outcome
+from gateway.upstream.reply import BrokenReplyError, HttpxReply
+from gateway.upstream.trust import create_tls_context
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.access.upstream import Upstream
+    from gateway.custody import Ring
+    from gateway.upstream.request import Reply, Timeouts, UpstreamRequest
+
+__all__ = ["HttpxUpstreams"]
+
+# Tomcat closes idle connections after 20 s and nginx after 75: stay below both, so that ours is the side that closes.
+_IDLE_SECONDS = 15.0
+# A dialling call must not meet a connection that the other side is just closing: it would be `unknown`, and a person
+# would have to look whether a telephone rang.
+_DIALS_IDLE_SECONDS = 1.0
+
+
+class HttpxUpstreams:
+    """
+    Sends over pools of TLS connections, three for each upstream: calls, dialling calls, long polls.
+
+    Args:
+        ring: Opens the sealed keys.
+        timeouts: Connect and send; the rest comes with each request.
+    """
+
+    def __init__(self, *, ring: Ring, timeouts: Timeouts) -> None:
+        self._ring = ring
+        self._timeouts = timeouts
+        self._transports: dict[tuple[Upstream, str], httpx2.AsyncHTTPTransport] = {}
+
+    async def send(self, request: UpstreamRequest) -> Reply:
+        """
+        See `Upstreams.send`.
+        """
+        rendered = self._render(request)
+        transport = self._find_transport(request)
+        progress = _Progress(request, self._timeouts)
+        rendered.extensions["trace"] = progress.follow
+        try:
+            async with progress.deadline:
+                response = await transport.handle_async_request(rendered)
+        except (httpx2.HTTPError, OSError, TimeoutError) as error:
+            _raise_lost(error, request)
+        reply = HttpxReply(response, self._timeouts.between_bytes_seconds, progress.ends_at)
+        try:
+            if 300 <= response.status_code < 400:  # noqa: PLR2004  # RFC 9110 section 15.4; a redirect is never followed
+                raise UpstreamError(Reason.UPSTREAM_REDIRECTED, Outcome.FAILED, upstream_status=response.status_code)
+            await reply.read_ahead()
+        except BrokenReplyError as error:
+            await reply.close()
+            raise UpstreamError(error.reason, Outcome.UNKNOWN, upstream_status=response.status_code) from None
+        except BaseException:
+            await reply.close()
+            raise
+        return reply
+
+    async def forget(self, upstreams: frozenset[Upstream]) -> None:
+        """
+        Close the pools of every upstream that is not among these: its address or whom it trusts has changed.
+        """
+        for key in [key for key in self._transports if key[0] not in upstreams]:
+            await self._transports.pop(key).aclose()
+
+    async def close(self) -> None:
+        """
+        See `Upstreams.close`.
+        """
+        await self.forget(frozenset())
+
+    def _render(self, request: UpstreamRequest) -> httpx2.Request:
+        upstream = request.credential.upstream
+        try:
+            key = open_key(self._ring, request.credential)
+        except SealError:
+            raise UpstreamError(Reason.CREDENTIAL_UNAVAILABLE, Outcome.NOT_SENT) from None
+        query = b"apiKey=" + quote(key.reveal(), safe="").encode("ascii")
+        if request.query:
+            query += b"&" + request.query
+        headers = [
+            (b"Host", upstream.host_header),
+            (b"User-Agent", b"noojee-gateway/" + __version__.encode("ascii")),
+            (b"Accept-Encoding", b"identity"),
+            *request.headers,
+            (b"Content-Length", str(len(request.body)).encode("ascii")),
+        ]
+        return httpx2.Request(
+            "POST",
+            upstream.origin,
+            headers=headers,
+            stream=httpx2.ByteStream(request.body),
+            extensions={"target": upstream.prefix.encode("ascii") + request.operation.path + b"?" + query},
+        )
+
+    def _find_transport(self, request: UpstreamRequest) -> httpx2.AsyncHTTPTransport:
+        purpose, idle_seconds = "calls", _IDLE_SECONDS
+        if request.operation.effect is Effect.DIALS:
+            purpose, idle_seconds = "dials", _DIALS_IDLE_SECONDS
+        elif request.operation.effect is Effect.LONG_POLL:
+            purpose = "polls"
+        key = (request.credential.upstream, purpose)
+        transport = self._transports.get(key)
+        if transport is None:
+            transport = self._transports[key] = httpx2.AsyncHTTPTransport(
+                verify=create_tls_context(request.credential.upstream.ca_pem),
+                trust_env=False,
+                limits=httpx2.Limits(
+                    max_connections=None, max_keepalive_connections=None, keepalive_expiry=idle_seconds
+                ),
+            )
+        return transport
+
+    def __repr__(self) -> str:
+        return f"<HttpxUpstreams with {len(self._transports)} pools>"
+
+
+class _Progress:
+    """
+    Follows one request through httpcore's trace: notes what was handed over, and moves the deadline on.
+
+    One `asyncio.timeout` for all, because the library's read timeout starts anew with every received byte: a head that
+    dribbles would never end.
+    """
+
+    def __init__(self, request: UpstreamRequest, timeouts: Timeouts) -> None:
+        self._request = request
+        self._timeouts = timeouts
+        now = asyncio.get_running_loop().time()
+        call_seconds = request.patience.call_seconds
+        self.ends_at = None if call_seconds is None else now + call_seconds
+        self.deadline = asyncio.timeout(timeouts.connect_seconds)
+
+    async def follow(self, event: str, _info: Mapping[str, Any]) -> None:
+        """
+        The trace: called by httpcore before and after each of its steps.
+        """
+        if event == "http11.send_request_headers.started":
+            # Law 2: from here on bytes may have left, whatever the library says later.
+            self._request.was_handed_over = True
+            self._allow(self._timeouts.send_seconds)
+        elif event == "http11.receive_response_headers.started":
+            self._allow(self._request.patience.reply_seconds)
+
+    def _allow(self, seconds: float) -> None:
+        until = asyncio.get_running_loop().time() + seconds
+        self.deadline.reschedule(until if self.ends_at is None else min(until, self.ends_at))
+
+
+def _raise_lost(error: Exception, request: UpstreamRequest) -> NoReturn:
+    """
+    Say what a lost request means. The cause is not chained: the client's exceptions hold the request with its key.
+    """
+    if request.was_handed_over:
+        reason = Reason.UPSTREAM_TIMEOUT if isinstance(error, TimeoutError) else Reason.UPSTREAM_BROKE
+        raise UpstreamError(reason, Outcome.UNKNOWN) from None
+    if _is_certificate_error(error):
+        raise UpstreamError(Reason.UPSTREAM_CERTIFICATE, Outcome.NOT_SENT) from None
+    raise UpstreamError(Reason.UPSTREAM_UNREACHABLE, Outcome.NOT_SENT) from None
+
+
+def _is_certificate_error(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
