@@ -103,6 +103,12 @@ class Head:
         elif header[0] == b"expect" and header[1].lower() == b"100-continue":
             self.expects_continue = True
 
+    def on_headers_complete(self) -> None:
+        """
+        Take what llhttp knows only at this moment.
+        """
+        self.keep_alive = self._parser.should_keep_alive()
+
     def read(self, buffer: bytearray) -> bool:
         """
         Take what belongs to the head from the buffer's front.
@@ -125,6 +131,7 @@ class Head:
             return False
         self._judge(bytes(buffer[: self._line_end]))
         del buffer[:size]
+        del self._parser  # it holds our callbacks: a circle that only the collector would break
         return True
 
     def render_method(self) -> str:
@@ -169,7 +176,7 @@ class Head:
             raise _malformed("CONNECT is not served.")
         self.method = method.decode()
         self.version = _VERSIONS[version]
-        self.keep_alive = self.version == "1.1" and self._parser.should_keep_alive()
+        self.keep_alive = self.keep_alive and self.version == "1.1"
         self._judge_target()
         self._judge_framing()
 
