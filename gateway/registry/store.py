@@ -31,6 +31,13 @@ if TYPE_CHECKING:
 __all__ = ["Store"]
 
 _BUSY_SECONDS = 5.0
+_PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "fullfsync=ON",  # macOS: its fsync stops at the drive's cache
+    "foreign_keys=ON",
+    "secure_delete=ON",  # a removed key leaves the file, sealed or not
+)
 _WRITES = "gateway_writes"
 _MEANINGS = {
     "SQLITE_FULL": "the disk is full",
@@ -184,7 +191,7 @@ def _create_engine(path: Path) -> Engine:
             check_same_thread=False,  # the pool lends a connection to one thread at a time
         )
         try:
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "fullfsync=ON", "foreign_keys=ON"):
+            for pragma in _PRAGMAS:
                 connection.execute(f"PRAGMA {pragma}")
         except BaseException:
             connection.close()

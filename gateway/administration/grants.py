@@ -1,0 +1,192 @@
+"""
+The verbs of `grant`: what a caller may do, and with which credential (law 6: what no grant covers is denied).
+
+Refused at once is what could never serve or would be ambiguous at a call: a glob that matches nothing, a user
+credential for system operations alone, a second upstream, and one operation under two owners.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from gateway.access.credential import Kind
+from gateway.administration.credentials import get_credential
+from gateway.administration.finding import get_caller
+from gateway.administration.names import parse_grant_id
+from gateway.audit.event import Tag
+from gateway.errors import OperatorError, OperatorReason
+from gateway.noojee.catalogue import Scope, load_catalogue
+from gateway.registry.rows import GrantRow
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from gateway.access.credential import Credential
+    from gateway.administration.desk import Desk
+    from gateway.noojee.catalogue import Operation
+    from gateway.registry.transaction import Transaction
+
+__all__ = ["add", "find_all", "remove", "render"]
+
+_GLOBS_LIMIT = 64
+_GLOB_LIMIT_CHARACTERS = 128
+
+
+def add(desk: Desk, caller: str, *, credential: str, operations: Sequence[str]) -> dict[str, object]:
+    """
+    Let a caller use a credential for the operations that the globs cover.
+
+    Raises:
+        OperatorError: `not_found`, `invalid`, or what `Desk.changing` raises.
+    """
+    globs = tuple(dict.fromkeys(operations))
+    covered = _match(globs)
+    with desk.changing() as change:
+        with desk.reading() as registry:
+            get_caller(registry, caller)
+            used = get_credential(registry, credential)
+            present = registry.find_grants(caller_name=caller)
+            credentials = registry.find_credentials()
+        _check_credential(used, covered)
+        _check_beside(used, covered, present, credentials)
+        grant = GrantRow(f"g{secrets.token_hex(6)}", caller, credential, globs)
+        details = {"caller": caller, "credential": credential, "operations": list(globs)}
+        change.carry_out(
+            Tag.GRANT_ADDED,
+            grant.grant_id,
+            details,
+            lambda registry: registry.add_grant(grant.grant_id, caller, used.credential_id, globs),
+        )
+    return render(grant)
+
+
+def remove(desk: Desk, grant_id: str) -> dict[str, object]:
+    """
+    Take a grant back.
+
+    Raises:
+        OperatorError: `not_found`, `invalid`, or what `Desk.changing` raises.
+    """
+    parse_grant_id(grant_id)
+    with desk.changing() as change:
+        with desk.reading() as registry:
+            grant = registry.find_grant(grant_id)
+        if grant is None:
+            raise OperatorError(
+                OperatorReason.NOT_FOUND,
+                f"There is no grant {grant_id}. `noojee-gateway grant list CALLER` shows those there are.",
+            )
+
+        def write(registry: Transaction) -> None:
+            registry.remove_grant(grant_id)
+            registry.prune_removed_credentials()
+
+        details = {
+            "caller": grant.caller_name,
+            "credential": grant.credential_name,
+            "operations": list(grant.operations),
+        }
+        change.carry_out(Tag.GRANT_REMOVED, grant_id, details, write)
+    return render(grant)
+
+
+def find_all(desk: Desk, caller: str) -> list[dict[str, object]]:
+    """
+    A caller's grants, the oldest first.
+
+    Raises:
+        OperatorError: `not_found`.
+    """
+    with desk.reading() as registry:
+        get_caller(registry, caller)
+        return [render(grant) for grant in registry.find_grants(caller_name=caller)]
+
+
+def render(grant: GrantRow) -> dict[str, object]:
+    """
+    A grant as `--json` shows it.
+    """
+    return {
+        "grant_id": grant.grant_id,
+        "caller": grant.caller_name,
+        "credential": grant.credential_name,
+        "operations": list(grant.operations),
+    }
+
+
+def _match(globs: Sequence[str]) -> set[Operation]:
+    """
+    The operations under some globs, each of which must cover one.
+    """
+    if not 1 <= len(globs) <= _GLOBS_LIMIT:
+        raise OperatorError(OperatorReason.INVALID, f"A grant has 1 to {_GLOBS_LIMIT} globs of operations.")
+    covered: set[Operation] = set()
+    for glob in globs:
+        if len(glob) > _GLOB_LIMIT_CHARACTERS or not glob.isascii() or not glob.isprintable():
+            raise OperatorError(
+                OperatorReason.INVALID,
+                f"A glob of operations is at most {_GLOB_LIMIT_CHARACTERS} printable ASCII characters.",
+            )
+        if glob.startswith("/"):
+            raise OperatorError(
+                OperatorReason.INVALID,
+                "Grants by full path are not supported yet. Name the operation as Family/method.",
+            )
+        matched = load_catalogue().match(glob)
+        if not matched:
+            raise OperatorError(
+                OperatorReason.INVALID,
+                f"{glob} matches no operation. Globs are on Family/method and case-exact; `noojee-gateway operations` "
+                "lists them.",
+            )
+        covered.update(matched)
+    return covered
+
+
+def _check_credential(credential: Credential, covered: set[Operation]) -> None:
+    name = credential.name
+    if not credential.is_available:
+        raise OperatorError(
+            OperatorReason.NOT_FOUND,
+            f"The credential {name} was removed and has no key. Add it again with `noojee-gateway credential add "
+            f"{name}`, or name another.",
+        )
+    if credential.kind is Kind.USER and all(operation.scope is Scope.SYSTEM for operation in covered):
+        raise OperatorError(
+            OperatorReason.INVALID,
+            f"{name} is a user credential, which reaches campaign operations only, and these are all system "
+            "operations. Name a global credential.",
+        )
+
+
+def _check_beside(
+    credential: Credential,
+    covered: set[Operation],
+    present: Sequence[GrantRow],
+    credentials: Mapping[str, Credential],
+) -> None:
+    """
+    Refuse what does not go together with the caller's other grants.
+    """
+    for grant in present:
+        other = credentials[grant.credential_name]
+        if other.upstream.name != credential.upstream.name:
+            raise OperatorError(
+                OperatorReason.INVALID,
+                f"{grant.caller_name} has a grant on the upstream {other.upstream.name}, and a caller reaches one "
+                "upstream alone. Use a caller of its own for the other.",
+            )
+        if credential.kind is Kind.USER and other.kind is Kind.USER and credential.owner != other.owner:
+            shared = sorted(operation.name for operation in covered & _match_present(grant))
+            if shared:
+                raise OperatorError(
+                    OperatorReason.INVALID,
+                    f"{grant.caller_name} has the grant {grant.grant_id} for another owner, {other.owner}, on the same "
+                    f"operation {shared[0]}: a call could not tell for whom it acts. Use a caller for each owner.",
+                )
+
+
+def _match_present(grant: GrantRow) -> set[Operation]:
+    # Not `_match`: a glob of an older release's catalogue may match nothing any more, and is then no reason to refuse.
+    return {operation for glob in grant.operations for operation in load_catalogue().match(glob)}
