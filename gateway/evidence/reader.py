@@ -119,7 +119,7 @@ class _Cursor:
         """
         The last `count` records; everything that is there now counts as read.
         """
-        ending = find_stream_ending(self._folder)
+        ending = find_stream_ending(list_segments(self._folder))
         if ending is None:
             return []
         self._seq, self._path, self._offset = ending.head.seq, ending.path, ending.length
@@ -136,7 +136,7 @@ class _Cursor:
         segments = list_segments(self._folder)
         if not segments:
             return []
-        lines = self._read_on(self._path) if segments[-1] == self._path else self._read_over()
+        lines = self._read_on(self._path) if segments[-1] == self._path else self._read_over(segments)
         if lines:
             self._seq = lines[-1].seq
         return lines
@@ -155,11 +155,11 @@ class _Cursor:
         self._offset += len(whole)
         return _parse(_split(whole))
 
-    def _read_over(self) -> list[_Line]:
+    def _read_over(self, segments: list[Path]) -> list[_Line]:
         """
         What follows the last record seen, over however many segments.
         """
-        ending = find_stream_ending(self._folder)
+        ending = find_stream_ending(segments)
         if ending is None:
             return []
         # What was shown and then taken back, because its group failed, has given its number to another.

@@ -11,10 +11,11 @@ second look finds it again.
 from __future__ import annotations
 
 import time
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from gateway.audit.chain import START, Previous, extend, parse_opening, parse_record
-from gateway.audit.ending import find_ending, find_stream_ending, read_opening
+from gateway.audit.ending import find_ending, read_opening
 from gateway.audit.event import LINE_LIMIT_BYTES, VERSION
 from gateway.audit.segment import list_segments
 from gateway.errors import StorageError
@@ -100,10 +101,10 @@ class _Walk:
         Walk from the first segment to the last, or to the first fault.
         """
         segments = list_segments(self._folder)
+        last = next((path for path in reversed(segments) if _measure(path)), None)
         openings = {path: read_opening(path) for path in segments}
-        ending = find_stream_ending(self._folder)
-        chain = _find_chain(segments, openings, ending.path) if ending else []
-        followers: dict[Path, Path | None] = dict(zip(chain, [*chain[1:], None], strict=True))
+        chain = _find_chain(segments, openings, last) if last else []
+        followers = dict(zip_longest(chain, chain[1:]))
         try:
             for path in segments:
                 if path in followers:
@@ -121,7 +122,7 @@ class _Walk:
         It must hold no record, or have been written for the very place that the next segment took: then its writer was
         told that it failed. A file from elsewhere would be a segment that somebody moved.
         """
-        if find_ending(path) is not None and (member is None or openings[path] != openings[member]):
+        if _measure(path) and (member is None or openings[path] != openings[member]):
             raise _BadLine(path, 1, Fault.SEGMENT_OUT_OF_PLACE)
         self._note_torn(path, 0, is_last=member is None)
 
@@ -131,11 +132,7 @@ class _Walk:
         """
         named = follower.previous if follower else None
         is_last = named is None or named.name != path.name
-        if is_last or named is None:
-            ending = find_ending(path)
-            length = ending.length if ending else 0
-        else:
-            length = named.length
+        length = _measure(path) if named is None or is_last else named.length
         offset, line_number = 0, 0
         with path.open("rb") as file:
             while offset < length:
@@ -192,11 +189,21 @@ class _Walk:
         size = path.stat().st_size
         if is_last and size > offset:
             time.sleep(_PAUSE_SECONDS)
-            ending = find_ending(path)
-            if path.stat().st_size != size or (ending.length if ending else 0) != offset:
+            if path.stat().st_size != size or _measure(path) != offset:
                 return
         if size > offset:
             self.torn.append(Torn(_name(path), offset, size - offset))
+
+
+def _measure(path: Path) -> int:
+    """
+    How many bytes of a segment are records, as far as it says itself; 0 when it holds none.
+    """
+    try:
+        ending = find_ending(path)
+    except StorageError:
+        return path.stat().st_size  # damaged at its end: the walk will say where
+    return ending.length if ending else 0
 
 
 def _find_chain(segments: list[Path], openings: dict[Path, Opening | None], last: Path) -> list[Path]:
