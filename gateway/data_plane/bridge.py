@@ -66,5 +66,6 @@ def _render_scope(call: Call) -> _Message:
         "root_path": "",
         "headers": list(call.headers),
         "client": (call.peer, 0),
+        "state": {"request_id": call.request_id},
         "server": None,
     }

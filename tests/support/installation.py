@@ -1,0 +1,260 @@
+"""
+A whole gateway for flow tests: its data folder, its verbs as processes, `serve` as a process, its journal as read back.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from gateway.administration import callers, credentials, grants, installation, tokens, upstreams
+from gateway.administration.desk import Desk
+from gateway.clock import SystemClock
+from gateway.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from gateway.simulator import Simulator
+
+API = "/servicemanager/rest/CallManagementAPI"
+CAMPAIGN_API = "/servicemanager/rest/CampaignAPI"
+START_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Response:
+    """
+    What came down.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """
+        The body as JSON.
+        """
+        return json.loads(self.body)
+
+    @property
+    def reason(self) -> str:
+        """
+        The reason of one of our problems.
+        """
+        return str(self.json()["reason"])
+
+
+@dataclass
+class Installation:
+    """
+    A data folder, and everything that is done with it.
+    """
+
+    data_dir: Path
+    simulator: Simulator
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> dict[str, Path]:
+        """
+        The folders, as the administration takes them.
+        """
+        return {
+            "data_dir": self.data_dir,
+            "run_dir": self.data_dir / "run",
+            "master_key_file": self.data_dir / "master.key",
+        }
+
+    @contextmanager
+    def desk(self) -> Iterator[Desk]:
+        """
+        The desk that verbs work at, in this process.
+        """
+        with Desk.open(**self.settings, node="test", clock=SystemClock()) as desk:
+            yield desk
+
+    def set_up(self, *, url: str | None = None) -> None:
+        """
+        An upstream `noojee` (the simulator), credentials `everything` and `campaigns` of it.
+        """
+        installation.init(**self.settings, node="test", clock=SystemClock())
+        ca_pem = self.simulator.ca_file.read_text()
+        with self.desk() as desk:
+            upstreams.add(desk, "noojee", url=url or self.simulator.url, ca_pem=ca_pem)
+            key = Secret(self.simulator.global_key_file.read_text().strip())
+            credentials.add(desk, "everything", upstream="noojee", kind="global", owner=None, key=key)
+            key = Secret(self.simulator.user_key_files["alice"].read_text().strip())
+            credentials.add(desk, "campaigns", upstream="noojee", kind="user", owner="alice", key=key)
+
+    def add_caller(
+        self,
+        name: str,
+        granted: Sequence[tuple[str, Sequence[str]]],
+        *,
+        networks: Sequence[str] = (),
+        query_token_allowed: bool = True,
+    ) -> str:
+        """
+        A caller with grants, each a credential and its globs. Returns the text of a token of it.
+        """
+        with self.desk() as desk:
+            callers.add(desk, name, networks=networks, query_token_allowed=query_token_allowed)
+            for credential, operations in granted:
+                grants.add(desk, name, credential=credential, operations=operations)
+            _, token = tokens.issue(desk, name, expires_in=None)
+        return token.reveal()
+
+    def verb(self, *words: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
+        """
+        A verb of the command line, as a process.
+        """
+        return subprocess.run(
+            [sys.executable, "-m", "gateway", *words],
+            input=text if text is not None else "",
+            capture_output=True,
+            text=True,
+            env=self._environment(),
+            timeout=60,
+            check=False,
+        )
+
+    @contextmanager
+    def serve(self, **settings: str) -> Iterator[Gateway]:
+        """
+        `serve` as a process, on free ports, ended by SIGTERM at the end.
+        """
+        environment = self._environment() | {"GATEWAY_PORT": "0", "GATEWAY_ADMIN_PORT": "0"} | settings
+        errors = (self.data_dir / "serve.log").open("ab")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gateway", "serve", "--json"],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=environment,
+        )
+        errors.close()
+        try:
+            yield Gateway(process, _read_ready(process, self.data_dir / "serve.log"))
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                try:
+                    process.wait(30)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait(10)
+                    raise
+            if process.stdout is not None:
+                process.stdout.close()
+
+    def journal(self, stream: str = "worker-0") -> list[dict[str, Any]]:
+        """
+        All records of a stream, as they stand on disk.
+        """
+        records = []
+        for segment in sorted((self.data_dir / "journal" / stream).glob("*.jsonl")):
+            records += [json.loads(line) for line in segment.read_bytes().splitlines()]
+        return records
+
+    def calls(self, request_id: str | None = None) -> list[dict[str, Any]]:
+        """
+        The records of calls, of one call when its request id is given.
+        """
+        return [
+            record
+            for record in self.journal()
+            if record["tag"].startswith("call.") and request_id in (None, record["request_id"])
+        ]
+
+    def log(self) -> str:
+        """
+        What `serve` wrote to standard error.
+        """
+        return (self.data_dir / "serve.log").read_text()
+
+    def _environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
+        return kept | {"GATEWAY_DATA_DIR": str(self.data_dir)} | self.environment
+
+
+@dataclass
+class Gateway:
+    """
+    A running `serve`.
+    """
+
+    process: subprocess.Popen[bytes]
+    ready: Mapping[str, Any]
+
+    @property
+    def port(self) -> int:
+        """
+        The callers' port.
+        """
+        return urlsplit(str(self.ready["callers"])).port or 0
+
+    @property
+    def admin_port(self) -> int:
+        """
+        The operators' port.
+        """
+        return urlsplit(str(self.ready["admin"])).port or 0
+
+    def call(
+        self,
+        target: str,
+        token: str | None = None,
+        *,
+        method: str = "POST",
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        timeout: float = 30.0,
+        port: int | None = None,
+    ) -> Response:
+        """
+        One call on a connection of its own.
+        """
+        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=timeout)
+        try:
+            carried = {"Authorization": f"Bearer {token}"} if token else {}
+            connection.request(method, target, body=body, headers={**carried, **(headers or {})})
+            response = connection.getresponse()
+            return Response(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+        finally:
+            connection.close()
+
+
+def wait_until(condition: Any, what: str, seconds: float = 10.0) -> Any:
+    """
+    Ask until the condition gives something true, and give that; a bounded wait, no sleep of a guessed length.
+    """
+    until = time.monotonic() + seconds
+    while not (found := condition()):
+        if time.monotonic() > until:
+            raise AssertionError(f"did not happen within {seconds} s: {what}")
+        time.sleep(0.01)
+    return found
+
+
+def _read_ready(process: subprocess.Popen[bytes], log: Path) -> Mapping[str, Any]:
+    if process.stdout is None:
+        raise AssertionError("standard output is not piped")
+    readable, _, _ = select.select([process.stdout], [], [], START_SECONDS)
+    line = process.stdout.readline() if readable else b""
+    if not line:
+        process.kill()
+        raise AssertionError(f"serve did not become ready:\n{log.read_text()}")
+    ready: Mapping[str, Any] = json.loads(line)
+    return ready
