@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from gateway.cli.parser import add_noun, add_verb
 from gateway.errors import OperatorError, OperatorReason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from gateway.cli.parser import Nouns, SettingsLoader
 
@@ -70,19 +69,18 @@ def add_parser(nouns: Nouns) -> None:
 
 
 def _tail(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
-    from gateway import evidence
     from gateway.administration.data_folder import check_data_folder
+    from gateway.evidence.reader import follow, tail
 
     settings = load_settings()
     check_data_folder(settings.data_dir)
     root = settings.data_dir / "journal"
-    lines: Iterable[bytes] = evidence.tail(root, args.count)
-    if args.follow:
-        lines = chain(lines, evidence.follow(root))
+    lines = follow(root, args.count) if args.follow else iter(tail(root, args.count))
     try:
         for line in lines:
-            sys.stdout.write(f"{line.decode() if args.json else _render_record(json.loads(line))}\n")
-            sys.stdout.flush()
+            shown = line if args.json else _render_record(json.loads(line)).encode()
+            sys.stdout.buffer.write(shown + b"\n")
+            sys.stdout.buffer.flush()
     except KeyboardInterrupt:
         return 0  # it is how --follow ends
     return 0
@@ -90,15 +88,15 @@ def _tail(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
 
 def _verify(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
     del load_settings  # exempt from settings: see the module's docstring
-    from gateway import evidence
     from gateway.config_file import find_data_dir
+    from gateway.evidence.verify import verify
 
     root = args.folder if args.folder is not None else find_data_dir() / "journal"
     if not root.is_dir():
         raise OperatorError(
             OperatorReason.NOT_FOUND, f"There is no folder {root}. Name the folder that holds the journal's streams."
         )
-    report = evidence.verify(root)
+    report = verify(root)
     if args.json:
         print_value(report.as_json())
     else:
@@ -123,7 +121,7 @@ def _render_report(report: Mapping[str, Any]) -> str:
     bad = report["first_bad"]
     lines = [f"{report['records']} records in {len(report['streams'])} streams, proof: {report['proof']}"]
     lines += [f"  {each['stream']}: {each['records']} records, head {each['head']}" for each in report["streams"]]
-    lines += [f"torn: {each}" for each in report["torn"]]
+    lines += [f"torn: {each['bytes']} bytes in {each['file']} from {each['offset']}" for each in report["torn"]]
     lines.append("ok" if bad is None else f"BAD: {bad['file']} line {bad['line']}: {bad['reason']}")
     return "".join(f"{line}\n" for line in lines)
 

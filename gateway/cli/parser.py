@@ -29,7 +29,6 @@ __all__ = [
     "add_noun",
     "add_verb",
     "parse_expiry",
-    "parse_token_id",
 ]
 
 SettingsLoader: TypeAlias = "Callable[[], Settings]"
@@ -38,8 +37,7 @@ Handler: TypeAlias = Callable[[argparse.Namespace, SettingsLoader], int]
 What a verb does: from its arguments and a way to read settings to an exit code.
 """
 
-_TOKEN_ID_LENGTH = 12
-_REPEATED = re.compile(r"(invalid choice|invalid \w+ value|ignored explicit argument): (?:'[^']*'|\"[^\"]*\")")
+_REPEATED = re.compile(r"(invalid choice|invalid \w+ value|ignored explicit argument):? (?:'[^']*'|\"[^\"]*\")")
 """
 Where argparse repeats a word that it does not understand.
 """
@@ -154,14 +152,3 @@ def parse_expiry(text: str) -> timedelta:
     if not duration:
         raise argparse.ArgumentTypeError("must be more than 0s; `token revoke` ends a token now")
     return duration
-
-
-def parse_token_id(text: str) -> str:
-    """
-    A token's id, its public part. A whole token is refused: in a command line others could read it.
-    """
-    if len(text) != _TOKEN_ID_LENGTH or not (text.isascii() and text.isalnum()):
-        raise argparse.ArgumentTypeError(
-            "must be a token's id, the 12 characters after njg_ as `token list` shows them, never the token"
-        )
-    return text

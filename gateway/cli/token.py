@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gateway.cli.desk import open_desk
 from gateway.cli.output import print_change, print_rows
-from gateway.cli.parser import add_noun, add_verb, parse_expiry, parse_token_id
+from gateway.cli.parser import add_noun, add_verb, parse_expiry
 
 if TYPE_CHECKING:
     import argparse
@@ -50,7 +50,7 @@ def add_parser(nouns: Nouns) -> None:
         summary="End a token; ends when every running gateway refuses it.",
         examples=["noojee-gateway token revoke TOKEN_ID"],
     )
-    revoke.add_argument("token_id", metavar="TOKEN_ID", type=parse_token_id)
+    revoke.add_argument("token_id", metavar="TOKEN_ID")
 
 
 def _issue(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
