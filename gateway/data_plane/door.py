@@ -33,7 +33,7 @@ from gateway.clock import create_request_id
 from gateway.data_plane.answer import Answer
 from gateway.data_plane.body import Body, ChunkedBody, EmptyBody, SizedBody
 from gateway.data_plane.bounds import Bounds
-from gateway.data_plane.hall import Hall
+from gateway.data_plane.hall import Admission, Hall
 from gateway.data_plane.head import Head
 from gateway.data_plane.inbound import Call, CallerLeft, CallerStalled
 from gateway.errors import CallerError, Reason
@@ -86,10 +86,12 @@ class Door(asyncio.Protocol):
         self._dropped_bytes = 0
         self._head: Head | None = None
         self._call: Call | None = None
+        self._answer: Answer | None = None
+        self._task: asyncio.Task[None] | None = None
         self._body: Body = _NO_BODY
         self._keeps_alive = False
         self._has_eof = False
-        self._is_admitted = False
+        self._admission = Admission.CLOSED
         self._reading_paused = False
         self._writing_paused = False
         self._body_arrived: asyncio.Future[None] | None = None
@@ -117,17 +119,15 @@ class Door(asyncio.Protocol):
         with contextlib.suppress(OSError):
             transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._connections.add(self)
-        self._hall.doors.add(self)
-        if self._hall.admitted < self._bounds.connections:
-            self._is_admitted = True
-            self._hall.admitted += 1
+        self._admission = self._hall.enter(self)
+        if self._admission is Admission.SERVED:
             self._expire_in(self._bounds.head_seconds)
-        elif len(self._hall.doors) - self._hall.admitted <= self._bounds.refused_connections:
+        elif self._admission is Admission.REFUSED:
             self._phase = _Phase.FULL
             self._expire_in(self._bounds.linger_seconds)
         else:
             self._phase = _Phase.CLOSED
-            transport.abort()  # no byte of a request was read
+            transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """
@@ -165,9 +165,7 @@ class Door(asyncio.Protocol):
         self._is_lost = True
         self._phase = _Phase.CLOSED
         self._connections.discard(self)
-        self._hall.doors.discard(self)
-        if self._is_admitted:
-            self._hall.admitted -= 1
+        self._hall.leave(self, self._admission)
         self._buffer.clear()
         if self._timer is not None:
             self._timer.cancel()
@@ -284,7 +282,7 @@ class Door(asyncio.Protocol):
         if _count_unread_bytes(self._transport):
             self._expire_in(self._bounds.linger_seconds)
         else:
-            self._close()
+            self._close(self._bounds.linger_seconds)
 
     def shutdown(self) -> None:
         """
@@ -323,13 +321,20 @@ class Door(asyncio.Protocol):
             self._body = SizedBody(head.declared_length) if head.declared_length else _NO_BODY
         request_id = create_request_id()
         call = self._call = Call(self, head, self._body, request_id=request_id, peer=self._peer)
-        answer = Answer(self, request_id, method=head.method, http_version=head.version)
         if self._has_eof:
             call.left.set()
-        task = self._loop.create_task(self._serve(call, answer))
+        answer = self._answer = Answer(self, request_id, method=head.method, http_version=head.version)
+        task = self._task = self._loop.create_task(self._serve(call, answer))
         self._hall.running.add(task)
-        task.add_done_callback(self._hall.running.discard)
+        task.add_done_callback(self._forget)
         self._let_wait()
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._hall.running.discard(task)
+        if task is self._task and self._answer is not None:
+            # It was cancelled before its first step, so that nothing in `_serve` could run.
+            self._answer_late(self._answer, CallerError(Reason.DRAINING))
+            self._end_call(self._answer)
 
     async def _serve(self, call: Call, answer: Answer) -> None:
         try:
@@ -367,7 +372,7 @@ class Door(asyncio.Protocol):
             else:
                 _logger.error("a call ended without an answer: request %s", answer.request_id)
                 answer.refuse_now(CallerError(Reason.INTERNAL_ERROR))
-        self._call = None
+        self._call = self._answer = self._task = None
         if self._phase is not _Phase.CALL:
             return
         if answer.is_last:
@@ -375,7 +380,7 @@ class Door(asyncio.Protocol):
         elif self._writing_paused:
             # Another answer on top would let a caller who never reads grow our buffer without end.
             self._phase = _Phase.FLUSH
-            self._await_progress()
+            self._await_progress(self._bounds.stalled_seconds)
         else:
             self._rest()
 
@@ -392,7 +397,7 @@ class Door(asyncio.Protocol):
             if self._hall.draining:
                 self.close_if_idle()
         if self._has_eof and (self._phase is _Phase.IDLE or self._phase is _Phase.HEAD):
-            self._close()
+            self._close(self._bounds.stalled_seconds)
 
     def _let_wait(self) -> None:
         """
@@ -447,7 +452,8 @@ class Door(asyncio.Protocol):
         The last answer is out: close, and linger first if anything else of the caller's may be on its way.
         """
         if self._has_eof or (self._has_whole_body() and not self._buffer):
-            self._close()
+            # Not sooner: over TLS the transport below holds up to 64 KiB that no public method tells of.
+            self._close(self._bounds.stalled_seconds)
         else:
             self._linger()
 
@@ -464,21 +470,22 @@ class Door(asyncio.Protocol):
         self._resume_reading()
         self._expire_in(self._bounds.linger_seconds)
         if self._has_eof:
-            self._close()
+            self._close(self._bounds.stalled_seconds)
         elif self._transport.can_write_eof():
             self._transport.write_eof()
 
     def _drop(self, size: int) -> None:
         self._dropped_bytes += size
         if self._dropped_bytes > self._bounds.linger_bytes:
-            self._close()
+            self._close(self._bounds.stalled_seconds)
 
-    def _close(self) -> None:
+    def _close(self, patience_seconds: float) -> None:
         """
-        Close once what was written is taken; a caller who takes nothing is not waited for.
+        Close once what was written is taken; with nothing left to take, wait so long for the caller's own goodbye.
         """
         self._phase = _Phase.CLOSED
-        self._await_progress()
+        has_unsent_bytes = self._transport.get_write_buffer_size() > 0
+        self._await_progress(self._bounds.stalled_seconds if has_unsent_bytes else patience_seconds)
         self._transport.close()
 
     # --- time ---------------------------------------------------------------------------------------------------------
@@ -515,21 +522,27 @@ class Door(asyncio.Protocol):
             if self._body_arrived is not None and not self._body_arrived.done():
                 self._body_arrived.set_exception(CallerError(Reason.REQUEST_TIMEOUT))
         elif self._phase is _Phase.LINGER:
-            self._close()
+            self._close(self._bounds.linger_seconds)
         elif self._phase is _Phase.FLUSH or self._phase is _Phase.CLOSED:
-            if self._transport.get_write_buffer_size() < self._unsent_bytes:
-                self._await_progress()
-            else:
-                self.abort()
+            self._see_progress()
         else:
             self.close_if_idle()
 
-    def _await_progress(self) -> None:
+    def _await_progress(self, seconds: float) -> None:
         """
         Give the caller time to take some of what waits.
         """
         self._unsent_bytes = self._transport.get_write_buffer_size()
-        self._expire_in(self._bounds.stalled_seconds)
+        self._expire_in(seconds)
+
+    def _see_progress(self) -> None:
+        unsent_bytes = self._transport.get_write_buffer_size()
+        if not unsent_bytes:
+            self._transport.abort()  # all was said but the caller's own goodbye
+        elif unsent_bytes < self._unsent_bytes:
+            self._await_progress(self._bounds.stalled_seconds)
+        else:
+            self.abort()
 
 
 def _log_bug(error: Exception, call: Call) -> None:

@@ -6,13 +6,14 @@ Safe from the worker's event loop alone.
 
 from __future__ import annotations
 
+import asyncio
+import enum
 from typing import TYPE_CHECKING, Final
 
 from gateway.data_plane import bridge
 from gateway.data_plane.bounds import Bounds
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Awaitable, Callable
 
     from gateway.data_plane.answer import Answer
@@ -20,9 +21,24 @@ if TYPE_CHECKING:
     from gateway.data_plane.inbound import Call
     from gateway.errors import Reason
 
-__all__ = ["Hall"]
+__all__ = ["Admission", "Hall"]
 
 _HEALTH_PATHS: Final = frozenset((b"/healthz", b"/readyz"))
+
+
+class Admission(enum.Enum):
+    """
+    How a connection is received.
+    """
+
+    SERVED = enum.auto()
+    """As long as it lasts it counts towards `Bounds.connections`."""
+
+    REFUSED = enum.auto()
+    """The cap is reached: its first byte gets 503."""
+
+    CLOSED = enum.auto()
+    """Too many wait for that: closed, no byte of a request having been read."""
 
 
 class Hall:
@@ -58,6 +74,7 @@ class Hall:
         self.running: set[asyncio.Task[None]] = set()
         self.admitted = 0
         self._is_draining = False
+        self._somebody_left = asyncio.Event()
 
     def __repr__(self) -> str:
         return f"<Hall {len(self.doors)} connections, {len(self.running)} calls, draining={self._is_draining}>"
@@ -75,6 +92,34 @@ class Hall:
         if value:
             for door in tuple(self.doors):
                 door.close_if_idle()
+
+    def enter(self, door: Door) -> Admission:
+        """
+        Take a connection in, and say how it is received.
+        """
+        self.doors.add(door)
+        if self.admitted < self.bounds.connections:
+            self.admitted += 1
+            return Admission.SERVED
+        waiting = len(self.doors) - self.admitted
+        return Admission.REFUSED if waiting <= self.bounds.refused_connections else Admission.CLOSED
+
+    def leave(self, door: Door, admission: Admission) -> None:
+        """
+        Let a connection go that is lost.
+        """
+        self.doors.discard(door)
+        if admission is Admission.SERVED:
+            self.admitted -= 1
+        self._somebody_left.set()
+
+    async def wait_until_empty(self) -> None:
+        """
+        Return when no connection is left.
+        """
+        while self.doors:
+            self._somebody_left.clear()
+            await self._somebody_left.wait()
 
     def serve(self, call: Call, answer: Answer) -> Awaitable[None]:
         """

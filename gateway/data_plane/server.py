@@ -1,8 +1,9 @@
 """
 uvicorn's server on our listening sockets, with the callers' door as its protocol.
 
-What uvicorn gives: its configuration, the accounting of connections, and the order of a shutdown. What is ours: the
-TLS handshake's time, signals (the worker's), and the end of the last connections. Nothing here knows a rule.
+What uvicorn gives: its configuration, the accounting of connections, its life cycle (`serve` works, `start` and `stop`
+are its two halves). What is ours: the TLS handshake's time, signals (the worker's), and the end, because uvicorn's
+cancels what is still running. Nothing here knows a rule.
 """
 
 from __future__ import annotations
@@ -74,7 +75,8 @@ class CallersServer(uvicorn.Server):
             tls = {
                 "ssl": self._ssl_context,
                 "ssl_handshake_timeout": bounds.handshake_seconds,
-                "ssl_shutdown_timeout": bounds.linger_seconds,
+                # asyncio cuts what is unsent when this ends; the door closes sooner what has nothing to send.
+                "ssl_shutdown_timeout": bounds.stalled_seconds,
             }
         for sock in sockets or ():
             self.servers.append(await loop.create_server(create_door, sock=sock, backlog=self.config.backlog, **tls))
@@ -89,8 +91,24 @@ class CallersServer(uvicorn.Server):
         """
         self._hall.draining = True
         await self.shutdown(self._sockets)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """
+        Shut down in uvicorn's order, but cancel nothing: uvicorn's own way leaves cancelled calls without our answer.
+        """
+        for server in self.servers:
+            server.close()
+        for sock in sockets or ():
+            sock.close()
         for door in tuple(self._hall.doors):
-            door.abort()
+            door.shutdown()
+        try:
+            async with asyncio.timeout(_SHUTDOWN_SECONDS):
+                await self._hall.wait_until_empty()
+        except TimeoutError:
+            for door in tuple(self._hall.doors):
+                door.abort()
+            await self._hall.wait_until_empty()
 
 
 def _create_config(hall: Hall, *, backlog: int) -> uvicorn.Config:
@@ -113,5 +131,4 @@ def _create_config(hall: Hall, *, backlog: int) -> uvicorn.Config:
         workers=1,
         backlog=backlog,
         timeout_keep_alive=int(hall.bounds.keep_alive_seconds),
-        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
     )

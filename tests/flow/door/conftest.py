@@ -59,7 +59,7 @@ class Caller:
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
         self.socket.settimeout(PATIENCE_SECONDS)
-        self._unread = b""
+        self._unread = bytearray()
 
     def __enter__(self) -> Self:
         return self
@@ -109,19 +109,19 @@ class Caller:
         """
         while piece := self.socket.recv(65536):
             self._unread += piece
-        rest, self._unread = self._unread, b""
-        return rest
+        rest, self._unread = self._unread, bytearray()
+        return bytes(rest)
 
     def _read_until(self, ending: bytes) -> bytes:
         while ending not in self._unread:
             self._read_more()
-        found, _, self._unread = self._unread.partition(ending)
-        return found + ending
+        return self._read_exactly(self._unread.index(ending) + len(ending))
 
     def _read_exactly(self, size: int) -> bytes:
         while len(self._unread) < size:
             self._read_more()
-        found, self._unread = self._unread[:size], self._unread[size:]
+        found = bytes(self._unread[:size])
+        del self._unread[:size]
         return found
 
     def _read_more(self) -> None:
@@ -201,6 +201,12 @@ class House:
         """
         with self.connect() as caller:
             return caller.send(*pieces).read_reply()
+
+    def wait_for_doors(self, number: int, phase: str = "") -> None:
+        """
+        Wait until so many connections are open, in that phase.
+        """
+        self.wait_until(lambda: sum(phase in repr(door) for door in tuple(self.hall.doors)) == number, "connections")
 
     def wait_until(self, is_true: Callable[[], object], what: str) -> None:
         """
