@@ -51,7 +51,7 @@ def find_operation(catalogue: Catalogue, text: str) -> Operation | None:
     An operation by `Family/method` or by its path.
     """
     if text.startswith("/"):
-        return catalogue.find_by_path(text.encode())
+        return catalogue.find_by_path(text.encode(errors="surrogateescape"))
     return catalogue.find_by_name(text)
 
 
@@ -70,8 +70,9 @@ def explain(
     resolved = resolve(caller, operation)
     if not resolved.allowed:
         return Explanation(resolved, operation)
-    query = strip_credentials(urlencode(parameters).encode("ascii"))
     try:
+        # Bytes of the command line that are no UTF-8 arrive as surrogates; they are refused as in a call.
+        query = strip_credentials(urlencode(parameters, errors="surrogateescape").encode("ascii"))
         read = parse_parameters(operation, query, b"")
     except CallerError as error:
         return Explanation(Decision(error.reason), operation)
