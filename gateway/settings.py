@@ -110,6 +110,10 @@ def _below_data_dir(name: str) -> Any:
     return find_default
 
 
+def _find_host_name() -> str:
+    return socket.gethostname()
+
+
 class Settings(BaseModel):
     """
     What an operator can set. Immutable; built from plain values here, and by `load_settings` from the outside.
@@ -155,7 +159,7 @@ class Settings(BaseModel):
     """The certificate chain, PEM, with which both ports speak TLS; set together with `GATEWAY_TLS_KEY_FILE`."""
 
     tls_key_file: _AnyPath | None = None
-    """The certificate's private key, PEM, without a pass phrase; readable by its owner alone."""
+    """The certificate's private key, PEM, without a pass phrase."""
 
     allow_plaintext: _Yes = Field(
         default=False, json_schema_extra={"default_text": "not set", "type_text": "`yes`, or `true` in the file"}
@@ -163,7 +167,7 @@ class Settings(BaseModel):
     """Whether tokens may cross a network unencrypted: needed to listen beyond loopback without TLS, exactly `yes`."""
 
     node: Annotated[str, AfterValidator(_check_node)] = Field(
-        default_factory=socket.gethostname, json_schema_extra={"default_text": "the host name", "type_text": "name"}
+        default_factory=_find_host_name, json_schema_extra={"default_text": "the host name", "type_text": "name"}
     )
     """The name of this machine's gateway in the journal."""
 

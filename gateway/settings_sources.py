@@ -32,6 +32,7 @@ __all__ = ["check_environment", "load", "read_secret_file"]
 _SERVICE_LINK_NAME = re.compile(
     r"GATEWAY(_\w+)?_SERVICE_(HOST|PORT\w*)|GATEWAY_(\w+_)?PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?"
 )
+_FILE = "the file named by GATEWAY_CONFIG"
 _SERVICE_LINK_VALUE = re.compile(r"(tcp|udp|sctp)://.*")
 
 
@@ -95,7 +96,7 @@ class _ConfigFile(_Source):
         path = os.environ.get(f"{ENVIRONMENT_PREFIX}CONFIG")
         values = dict(read_config_file(Path(path))) if path else {}
         if "config" in values:
-            raise _refuse("`config` stands in the file named by GATEWAY_CONFIG, which names no other file; take it out")
+            raise _refuse(f"`config` stands in {_FILE}, which names no other file; take it out")
         return values
 
 
@@ -180,7 +181,8 @@ def _known_names() -> frozenset[str]:
 
 
 def _refuse(*sentences: str) -> OperatorError:
-    return OperatorError(OperatorReason.SETTINGS_INVALID, "; ".join(sentences) + ".")
+    detail = "; ".join(sentences)
+    return OperatorError(OperatorReason.SETTINGS_INVALID, detail if detail.endswith("?") else f"{detail}.")
 
 
 def _render_unknown(name: str, known: frozenset[str]) -> str:
@@ -199,7 +201,14 @@ def _render_error(error: ErrorDetails) -> str | None:
     if field not in Settings.model_fields:
         near = difflib.get_close_matches(field, Settings.model_fields, n=1)
         advice = f"did you mean {near[0]}?" if near else "take it out, or see docs/settings.md"
-        return f"`{field}` in the file named by GATEWAY_CONFIG is no setting; {advice}"
-    where = variable if variable in os.environ else f"`{field}` in the file named by GATEWAY_CONFIG"
+        return f"`{field}` in {_FILE} is no setting; {advice}"
     message = error["msg"].removeprefix("Value error, ").replace("Input should", "must")
-    return f"{where}: {message}"
+    return f"{variable if _stands_outside_file(field, variable) else f'`{field}` in {_FILE}'}: {message}"
+
+
+def _stands_outside_file(field: str, variable: str) -> bool:
+    """
+    Whether a value came from the environment or is a default, as a host name that cannot serve as `node`.
+    """
+    config = os.environ.get(f"{ENVIRONMENT_PREFIX}CONFIG")
+    return variable in os.environ or not config or field not in read_config_file(Path(config))

@@ -75,13 +75,9 @@ def _set_up(settings: Settings, simulator: Simulator) -> Secret:
     """
     What an operator would do by verbs: an upstream, both kinds of credential, a caller with two grants, a token.
     """
-    place = {
-        "data_dir": settings.data_dir,
-        "run_dir": settings.run_dir,
-        "master_key_file": settings.master_key_file,
-    }
-    installation.init(**place, node=settings.node, clock=SystemClock())
-    with Desk.open(**place, node=settings.node, clock=SystemClock()) as desk:
+    place = {name: getattr(settings, name) for name in ("data_dir", "run_dir", "master_key_file", "node")}
+    installation.init(**place, clock=SystemClock())
+    with Desk.open(**place, clock=SystemClock()) as desk:
         upstreams.add(desk, "noojee", url=simulator.url, ca_pem=simulator.ca_file.read_text())
         owner, user_key_file = next(iter(simulator.user_key_files.items()))
         for name, kind, login, file in (

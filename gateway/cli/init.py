@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.cli.output import print_change
+from gateway.cli.output import print_change, print_note
 from gateway.cli.parser import add_verb
 
 if TYPE_CHECKING:
@@ -48,4 +48,8 @@ def _init(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
     created = ", ".join(done["created"])
     what = f"made {created}" if created else "nothing to do"
     print_change(args, done, f"{done['data_dir']}: {what}")
+    if created and not args.json:
+        print_note(
+            f"Keep a copy of {settings.master_key_file} away from this machine: without it no stored key can be opened."
+        )
     return 0

@@ -7,6 +7,7 @@ This is an edge: it catches everything, and shows of an unexpected exception its
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -41,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     as_json = "--json" in words
     os.umask(0o077)  # whatever a verb makes is its owner's alone
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a login may hold what this terminal cannot show
     try:
         code = _run(words)
         sys.stdout.flush()
@@ -75,12 +78,26 @@ def create_parser() -> Parser:
 
 
 def _run(words: Sequence[str]) -> int:
+    parser = create_parser()
+    if not all(_is_text(word) for word in words):
+        parser.error("the words of a command must be UTF-8")
     try:
-        args = create_parser().parse_command(words)
+        args = parser.parse_command(words)
     except SystemExit:
         return 0  # --help and --version; wrong words raise UsageError
     code: int = args.run(args, _load_settings)
     return code
+
+
+def _is_text(word: str) -> bool:
+    """
+    False for what was not UTF-8 and reached us with lone surrogates (PEP 383).
+    """
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _load_settings() -> Settings:

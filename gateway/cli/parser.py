@@ -58,6 +58,9 @@ class UsageError(Exception):
         self.usage = usage
 
 
+_NOUN_WIDTH = len("    credential")
+
+
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
     """
     Texts as they were written, and a column wide enough for our longest noun.
@@ -65,6 +68,13 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=28, width=100)
+
+    def add_argument(self, action: argparse.Action) -> None:
+        """
+        Measure an argument, and leave room for our nouns: Python before 3.13 forgets their indentation.
+        """
+        super().add_argument(action)
+        self._action_max_length = max(self._action_max_length, _NOUN_WIDTH)
 
 
 class Parser(argparse.ArgumentParser):

@@ -163,7 +163,7 @@ def test_an_unknown_variable_is_refused(name: str, advice: str) -> None:
     """
     A misspelt name would leave a default in force without a word. `_FILE` is for secret settings only.
     """
-    assert f"{name} is no setting; {advice}." == refuse(**{name: MARKED})
+    assert f"{name} is no setting; {advice}" == refuse(**{name: MARKED}).removesuffix(".")
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_paths_that_end_in_file_are_settings_of_their_own(monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("prot = 1\n", "`prot` in the file named by GATEWAY_CONFIG is no setting; did you mean port?."),
+        ("prot = 1\n", "`prot` in the file named by GATEWAY_CONFIG is no setting; did you mean port?"),
         ("[gateway]\nport = 1\n", "`gateway` in the file named by GATEWAY_CONFIG is no setting; take it out"),
         ("port = true\n", "`port` in the file named by GATEWAY_CONFIG: must be a whole number."),
         ("port = 1.5\n", "`port` in the file named by GATEWAY_CONFIG: must be a whole number."),
@@ -239,6 +239,16 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     assert "cannot be read: No such file or directory" in refuse(GATEWAY_CONFIG="absent.toml")
     assert "is not UTF-8" in refuse(GATEWAY_CONFIG="latin.toml")
     assert "GATEWAY_CONFIG: must be a path and not empty." == refuse(GATEWAY_CONFIG="")
+
+
+def test_a_default_that_cannot_serve_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """
+    A host name that is no name for a node is to be replaced by setting GATEWAY_NODE, not by looking into the file.
+    """
+    (tmp_path / "gateway.toml").write_text("port = 1\n")
+    monkeypatch.setattr("socket.gethostname", lambda: "-odd-")
+
+    assert refuse(GATEWAY_CONFIG="gateway.toml").startswith("GATEWAY_NODE: must be a name")
 
 
 def test_no_env_file_is_read(tmp_path: Path) -> None:

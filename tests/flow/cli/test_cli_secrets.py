@@ -65,27 +65,35 @@ def type_into(cli: CommandLine, words: list[str], answers: list[str]) -> tuple[i
     """
     Run a verb on a terminal of its own and answer its prompts; gives the exit code and everything the terminal showed.
     """
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.chdir(cli.folder)
-        os.execve(sys.executable, [sys.executable, "-m", "gateway", *words], cli.environment())  # noqa: S606 - our own command line on a terminal, which subprocess cannot give it
-    shown = b""
-    pending = list(answers)
-    while True:
-        ready, _, _ = select.select([terminal], [], [], 20)
-        assert ready, "the verb neither asked nor ended"
-        try:
-            piece = os.read(terminal, 4096)
-        except OSError:  # Linux tells the end of a terminal in this way
-            piece = b""
-        if not piece:
-            break
-        shown += piece
-        if pending and shown.endswith(b": "):
-            os.write(terminal, pending.pop(0).encode() + b"\n")
-    _, status = os.waitpid(pid, 0)
+    terminal, inner = pty.openpty()
+    # In a session without a terminal of its own, getpass finds this one on standard input.
+    with subprocess.Popen(
+        [sys.executable, "-m", "gateway", *words],
+        cwd=cli.folder,
+        env=cli.environment(),
+        stdin=inner,
+        stdout=inner,
+        stderr=inner,
+        start_new_session=True,
+    ) as process:
+        os.close(inner)
+        shown = b""
+        pending = list(answers)
+        while piece := _read_piece(terminal):
+            shown += piece
+            if pending and shown.endswith(b": "):
+                os.write(terminal, pending.pop(0).encode() + b"\n")
     os.close(terminal)
-    return os.waitstatus_to_exitcode(status), shown.decode()
+    return process.returncode, shown.decode()
+
+
+def _read_piece(terminal: int) -> bytes:
+    ready, _, _ = select.select([terminal], [], [], 20)
+    assert ready, "the verb neither asked nor ended"
+    try:
+        return os.read(terminal, 4096)
+    except OSError:  # Linux tells the end of a terminal in this way
+        return b""
 
 
 def test_a_person_is_asked_and_the_key_is_not_shown(cli: CommandLine) -> None:

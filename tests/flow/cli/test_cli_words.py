@@ -58,12 +58,12 @@ def test_every_verb_teaches_itself(verb: str, capsys: pytest.CaptureFixture[str]
     [
         ("", "A verb is missing; the words after `noojee-gateway` say what to do."),
         ("caller", "A verb is missing; the words after `noojee-gateway` say what to do."),
-        (f"{SECRET}", "Argument COMMAND: invalid choice (choose from 'init', "),
+        (f"{SECRET}", "Argument COMMAND: invalid choice (choose from "),
         ("caller add", "The following arguments are required: NAME."),
         (f"caller add crm {SECRET}", "There are words too many; a key or a token is never given on the command line."),
         (f"credential add x --upstream u --kind global --key {SECRET}", "There is no option --key; "),
         (f"credential add x --upstream u --kind global --key={SECRET}", "There is no option --key; "),
-        (f"credential add x --upstream u --kind {SECRET}", "Argument --kind: invalid choice (choose from 'global', "),
+        (f"credential add x --upstream u --kind {SECRET}", "Argument --kind: invalid choice (choose from "),
         ("caller add crm --fro 10.0.0.0/8", "There is no option --fro; "),
         ("token issue crm --expires 90", "Argument --expires: write a whole number and s, m, h or d"),
         ("token issue crm --expires 0d", "Argument --expires: must be more than 0s"),
@@ -131,7 +131,16 @@ def test_a_wrong_setting_is_refused_without_its_value(bare: CommandLine) -> None
 
     assert (1, "", "noojee-gateway: GATEWAY_PORT: must be a whole number.\n") == (plain.code, plain.out, plain.err)
     assert "settings_invalid" == asked.error["reason"]
-    assert "GATEWAY_PORTT is no setting; did you mean GATEWAY_PORT?." == asked.error["detail"]
+    assert "GATEWAY_PORTT is no setting; did you mean GATEWAY_PORT?" == asked.error["detail"]
+
+
+def test_words_that_are_no_text_are_refused(bare: CommandLine) -> None:
+    """
+    Bytes that are not UTF-8 reach Python as lone surrogates, which nothing later could write down.
+    """
+    done = bare.run("explain crm --json", "/\udcff")
+
+    assert (2, "The words of a command must be UTF-8.") == (done.code, done.error["detail"])
 
 
 def test_what_needs_no_settings_ignores_wrong_ones(bare: CommandLine) -> None:
