@@ -60,8 +60,7 @@ class ControlPlane:
         Begin to serve on bound sockets.
         """
         self._task = asyncio.create_task(self._server.serve(sockets))
-        while not self._server.started and not self._task.done():
-            await asyncio.sleep(0.01)
+        await self._server.listening.wait()
 
     async def close(self) -> None:
         """
@@ -76,6 +75,17 @@ class _QuietServer(uvicorn.Server):
     """
     uvicorn without signal handlers: ending is the process's to lead.
     """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """
+        Tell when connections are accepted.
+        """
+        await super().startup(sockets)
+        self.listening.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -52,22 +52,27 @@ class HttpxUpstreams:
     def __init__(self, *, ring: Ring, timeouts: Timeouts) -> None:
         self._ring = ring
         self._timeouts = timeouts
-        self._transports: dict[tuple[Upstream, str], httpx2.AsyncHTTPTransport] = {}
+        self._pools: dict[tuple[Upstream, str], _Pool] = {}
 
     async def send(self, request: UpstreamRequest) -> Reply:
         """
         See `Upstreams.send`.
         """
         rendered = self._render(request)
-        transport = self._find_transport(request)
+        pool = self._find_pool(request)
         progress = _Progress(request, self._timeouts)
         rendered.extensions["trace"] = progress.follow
+        pool.enter()
         try:
             async with progress.deadline:
-                response = await transport.handle_async_request(rendered)
+                response = await pool.transport.handle_async_request(rendered)
         except (httpx2.HTTPError, OSError, TimeoutError) as error:
+            await pool.leave()
             _raise_lost(error, request)
-        reply = HttpxReply(response, self._timeouts.between_bytes_seconds, progress.ends_at)
+        except BaseException:
+            await pool.leave()
+            raise
+        reply = HttpxReply(response, self._timeouts.between_bytes_seconds, progress.ends_at, pool.leave)
         try:
             if 300 <= response.status_code < 400:  # noqa: PLR2004  # RFC 9110 section 15.4; a redirect is never followed
                 raise UpstreamError(Reason.UPSTREAM_REDIRECTED, Outcome.FAILED, upstream_status=response.status_code)
@@ -82,10 +87,12 @@ class HttpxUpstreams:
 
     async def forget(self, upstreams: frozenset[Upstream]) -> None:
         """
-        Close the pools of every upstream that is not among these: its address or whom it trusts has changed.
+        Retire the pools of every upstream that is not among these: its address or whom it trusts has changed.
+
+        No new call uses them; each closes after its last running call, because nothing that rings is cut off.
         """
-        for key in [key for key in self._transports if key[0] not in upstreams]:
-            await self._transports.pop(key).aclose()
+        for key in [key for key in self._pools if key[0] not in upstreams]:
+            await self._pools.pop(key).retire()
 
     async def close(self) -> None:
         """
@@ -117,26 +124,60 @@ class HttpxUpstreams:
             extensions={"target": upstream.prefix.encode("ascii") + request.operation.path + b"?" + query},
         )
 
-    def _find_transport(self, request: UpstreamRequest) -> httpx2.AsyncHTTPTransport:
+    def _find_pool(self, request: UpstreamRequest) -> _Pool:
         purpose, idle_seconds = "calls", _IDLE_SECONDS
         if request.operation.effect is Effect.DIALS:
             purpose, idle_seconds = "dials", _DIALS_IDLE_SECONDS
         elif request.operation.effect is Effect.LONG_POLL:
             purpose = "polls"
         key = (request.credential.upstream, purpose)
-        transport = self._transports.get(key)
-        if transport is None:
-            transport = self._transports[key] = httpx2.AsyncHTTPTransport(
-                verify=create_tls_context(request.credential.upstream.ca_pem),
-                trust_env=False,
-                limits=httpx2.Limits(
-                    max_connections=None, max_keepalive_connections=None, keepalive_expiry=idle_seconds
-                ),
-            )
-        return transport
+        pool = self._pools.get(key)
+        if pool is None:
+            pool = self._pools[key] = _Pool(request.credential.upstream.ca_pem, idle_seconds)
+        return pool
 
     def __repr__(self) -> str:
-        return f"<HttpxUpstreams with {len(self._transports)} pools>"
+        return f"<HttpxUpstreams with {len(self._pools)} pools>"
+
+
+class _Pool:
+    """
+    Connections to one upstream for one purpose, and how many calls are on them.
+
+    Args:
+        ca_pem: As in `create_tls_context`.
+        idle_seconds: How long a connection is kept unused.
+    """
+
+    def __init__(self, ca_pem: str | None, idle_seconds: float) -> None:
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=idle_seconds)
+        self.transport = httpx2.AsyncHTTPTransport(verify=create_tls_context(ca_pem), trust_env=False, limits=limits)
+        self._calls = 0
+        self._retired = False
+
+    def enter(self) -> None:
+        """
+        A call begins.
+        """
+        self._calls += 1
+
+    async def leave(self) -> None:
+        """
+        A call is over, its reply closed.
+        """
+        self._calls -= 1
+        await self._close_when_done()
+
+    async def retire(self) -> None:
+        """
+        Close after the last call.
+        """
+        self._retired = True
+        await self._close_when_done()
+
+    async def _close_when_done(self) -> None:
+        if self._retired and self._calls == 0:
+            await self.transport.aclose()
 
 
 class _Progress:

@@ -18,7 +18,7 @@ from gateway.outcome import Outcome
 from gateway.upstream.request import BUFFER_LIMIT_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
 __all__ = ["BrokenReplyError", "HttpxReply"]
 
@@ -47,15 +47,23 @@ class HttpxReply:
         response: Whose head has arrived.
         between_bytes_seconds: The longest silence within the body.
         ends_at: Loop time at which the whole call must be over; None for no end.
+        released: Called once, when the reply is closed.
     """
 
-    def __init__(self, response: httpx2.Response, between_bytes_seconds: float, ends_at: float | None) -> None:
+    def __init__(
+        self,
+        response: httpx2.Response,
+        between_bytes_seconds: float,
+        ends_at: float | None,
+        released: Callable[[], Awaitable[None]],
+    ) -> None:
         self.status = response.status_code
         self.headers = tuple((name.lower(), value) for name, value in response.headers.raw)
         self.body: bytes | None = None
         self._response = response
         self._between_bytes_seconds = between_bytes_seconds
         self._ends_at = ends_at
+        self._released: Callable[[], Awaitable[None]] | None = released
         names = [name for name, _ in self.headers]
         self._is_chunked = b"transfer-encoding" in names
         self._has_length = b"content-length" in names
@@ -107,8 +115,14 @@ class HttpxReply:
         """
         See `Reply.close`.
         """
-        await self._rest.aclose()
-        await self._response.aclose()
+        released, self._released = self._released, None
+        if released is None:
+            return
+        try:
+            await self._rest.aclose()
+            await self._response.aclose()
+        finally:
+            await released()
 
     @property
     def _is_close_delimited(self) -> bool:

@@ -68,14 +68,15 @@ class Installation:
     environment: dict[str, str] = field(default_factory=dict)
 
     @property
-    def settings(self) -> dict[str, Path]:
+    def settings(self) -> dict[str, Any]:
         """
-        The folders, as the administration takes them.
+        The folders and the node's name, as the administration takes them.
         """
         return {
             "data_dir": self.data_dir,
             "run_dir": self.data_dir / "run",
             "master_key_file": self.data_dir / "master.key",
+            "node": "test",
         }
 
     @contextmanager
@@ -83,14 +84,14 @@ class Installation:
         """
         The desk that verbs work at, in this process.
         """
-        with Desk.open(**self.settings, node="test", clock=SystemClock()) as desk:
+        with Desk.open(**self.settings, clock=SystemClock()) as desk:
             yield desk
 
     def set_up(self, *, url: str | None = None) -> None:
         """
         An upstream `noojee` (the simulator), credentials `everything` and `campaigns` of it.
         """
-        installation.init(**self.settings, node="test", clock=SystemClock())
+        installation.init(**self.settings, clock=SystemClock())
         ca_pem = self.simulator.ca_file.read_text()
         with self.desk() as desk:
             upstreams.add(desk, "noojee", url=url or self.simulator.url, ca_pem=ca_pem)

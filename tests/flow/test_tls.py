@@ -1,0 +1,46 @@
+"""
+Both ports over TLS, as `serve` opens them.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import ssl
+from typing import TYPE_CHECKING
+
+from installation import API, Installation
+
+if TYPE_CHECKING:
+    from noojee import Noojee
+
+
+def test_callers_and_operators_are_served_over_tls(installation: Installation, noojee: Noojee) -> None:
+    """
+    GATEWAY_TLS_CERT_FILE and GATEWAY_TLS_KEY_FILE give both ports TLS; plain HTTP is no longer spoken.
+    """
+    folder = noojee.simulator.ca_file.parent  # the simulator's own certificate does for ours: it names 127.0.0.1
+    certificate, key = folder / "server.pem", folder / "server-key.pem"
+    token = installation.add_caller("crm", [("everything", ["*"])])
+    context = ssl.create_default_context(cafile=str(noojee.simulator.ca_file))
+    with installation.serve(GATEWAY_TLS_CERT_FILE=str(certificate), GATEWAY_TLS_KEY_FILE=str(key)) as gateway:
+        assert gateway.ready["callers"].startswith("https://127.0.0.1:")
+        assert gateway.ready["admin"].startswith("https://127.0.0.1:")
+
+        caller = http.client.HTTPSConnection("127.0.0.1", gateway.port, context=context, timeout=20)
+        caller.request("POST", f"{API}/start?extenOrUniqueId=410", headers={"Authorization": f"Bearer {token}"})
+        response = caller.getresponse()
+        operator = http.client.HTTPSConnection("127.0.0.1", gateway.admin_port, context=context, timeout=20)
+        operator.request("GET", "/readyz")
+        ready = operator.getresponse()
+
+        assert 200 == response.status
+        assert "Recording started" == json.loads(response.read())["Message"]
+        assert "ready" == json.loads(ready.read())["state"]
+        caller.close()
+        operator.close()
+        with socket.create_connection(("127.0.0.1", gateway.port), 20) as plain:
+            plain.sendall(b"POST / HTTP/1.1\r\nHost: x\r\n\r\n")
+
+            assert not plain.recv(1024).startswith(b"HTTP/")
