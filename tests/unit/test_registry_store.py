@@ -1,0 +1,276 @@
+"""
+The registry's file: one version a change, private, readable while others write, and never made by accident.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from gateway.errors import OperatorError, OperatorReason, StorageError
+from gateway.registry import migrating
+from gateway.registry.migrating import REVISIONS
+from gateway.registry.rows import CallerRow, TokenRow
+from gateway.registry.schema import metadata
+from gateway.registry.store import Store
+
+NOW = datetime(2026, 5, 3, 9, 15, tzinfo=UTC)
+CALLER = CallerRow("crm", (), query_token_allowed=True, is_enabled=True)
+
+
+def test_the_migrations_make_the_tables_that_the_code_knows(tmp_path: Path) -> None:
+    """
+    Alembic finds no difference between a migrated registry and the schema.
+    """
+    with Store.create(tmp_path / "gateway.db") as store, store._connect(writes=False) as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), metadata)
+
+    assert [] == differences
+
+
+def test_the_list_of_revisions_is_that_of_the_migrations() -> None:
+    """
+    A verb compares with the list and does not import Alembic; so the list must be right.
+    """
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrating.__file__).with_name("migrations")))
+    config.set_main_option("path_separator", "os")
+    revisions = [each.revision for each in ScriptDirectory.from_config(config).walk_revisions()]
+
+    assert REVISIONS == tuple(reversed(revisions))
+
+
+def test_a_new_registry_is_private_with_its_log_files(tmp_path: Path) -> None:
+    """
+    The log files hold what the registry holds, so they are 0600 too.
+    """
+    with Store.create(tmp_path / "gateway.db") as store:
+        with store.transaction() as registry:
+            registry.add_caller(CALLER)
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+
+    assert {"gateway.db": 0o600, "gateway.db-wal": 0o600, "gateway.db-shm": 0o600} == modes
+
+
+def test_a_change_raises_the_version_by_one_and_a_failed_one_leaves_no_trace(tmp_path: Path) -> None:
+    """
+    Version and change are one transaction; what raises is rolled back with its version.
+    """
+    with Store.create(tmp_path / "gateway.db") as store:
+        versions = [store.version()]
+        with store.transaction() as registry:
+            registry.add_caller(CALLER)
+            inside = registry.version
+        versions.append(store.version())
+        with pytest.raises(RuntimeError):
+            _remove_and_fail(store)
+        versions.append(store.version())
+        with store.transaction(raises_version=False) as registry:
+            registry.set_caller(CALLER)
+        versions.append(store.version())
+        with store.reading() as reading:
+            found = reading.find_callers()
+
+    assert [1, 2, 2, 2] == versions
+    assert 2 == inside
+    assert [CALLER] == found
+
+
+def _remove_and_fail(store: Store) -> None:
+    with store.transaction() as registry:
+        registry.remove_caller("crm")
+        raise RuntimeError
+
+
+def test_creating_again_finishes_or_leaves_what_is_there(tmp_path: Path) -> None:
+    """
+    An empty file, as a killed `init` leaves it, becomes a registry; a registry stays as it is.
+    """
+    path = tmp_path / "gateway.db"
+    path.touch(mode=0o600)
+    with pytest.raises(OperatorError, match="noojee-gateway init"):
+        Store.open(path)
+    with Store.create(path) as store, store.transaction() as registry:
+        registry.add_caller(CALLER)
+    with Store.create(path) as store:
+        assert 2 == store.version()
+
+
+def test_a_registry_that_is_gone_is_not_made_anew(tmp_path: Path) -> None:
+    """
+    An empty registry would deny everybody, silently: it is an error with what to do, also for one opened before.
+    """
+    path = tmp_path / "gateway.db"
+    with pytest.raises(OperatorError) as caught:
+        Store.open(path)
+    Store.create(path).close()
+    with Store.open(path) as store:
+        store.close()
+        path.unlink()
+        with pytest.raises(StorageError, match="missing"):
+            store.version()
+
+    assert caught.value.reason == OperatorReason.REGISTRY_UNAVAILABLE
+    assert not path.exists()
+
+
+def test_a_schema_from_the_future_is_refused(tmp_path: Path) -> None:
+    """
+    An older release must not write to what a newer one has made.
+    """
+    path = tmp_path / "gateway.db"
+    Store.create(path).close()
+    database = sqlite3.connect(path)
+    with database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+    database.close()
+    with pytest.raises(OperatorError, match="newer release") as caught:
+        Store.open(path)
+
+    assert caught.value.reason == OperatorReason.SCHEMA_UNKNOWN
+
+
+def test_what_is_no_registry_is_told_without_its_contents(tmp_path: Path) -> None:
+    """
+    A file of other bytes is an error that names the file, and nothing in it.
+    """
+    path = tmp_path / "gateway.db"
+    path.write_bytes(b"marked-secret" * 100)
+    with pytest.raises(StorageError, match=r"gateway\.db.*no registry") as caught:
+        Store.open(path)
+
+    assert "marked-secret" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_an_error_of_the_database_shows_no_parameters(tmp_path: Path) -> None:
+    """
+    Law 3: SQLAlchemy would print them. The whole traceback is searched.
+    """
+    digest = bytes(b"marked" + b"-digest")  # in two parts: a traceback also shows the lines of this file
+    with Store.create(tmp_path / "gateway.db") as store:
+        with pytest.raises(StorageError, match="SQLITE_CONSTRAINT") as caught:
+            _add_twice(store, digest)
+        assert 1 == store.version()
+
+    assert digest.decode() not in "".join(traceback.format_exception(caught.value))
+
+
+def _add_twice(store: Store, digest: bytes) -> None:
+    with store.transaction() as registry:
+        registry.add_caller(CALLER)
+        for _ in range(2):
+            registry.add_token(TokenRow("AAAAAAAAAAAA", "crm", NOW, None, None), digest)
+
+
+def test_a_folder_of_any_name_holds_a_registry(tmp_path: Path) -> None:
+    """
+    SQLite's URI and Alembic's interpolation both have characters that mean something; none of them may here.
+    """
+    folder = tmp_path / "100% ?mode=memory#x&y"
+    folder.mkdir()
+    Store.create(folder / "gateway.db").close()
+    with Store.open(folder / "gateway.db") as store:
+        assert 1 == store.version()
+
+
+def test_readers_never_fail_while_others_write_and_come_and_go(tmp_path: Path) -> None:
+    """
+    Nobody ever sees "database is locked".
+
+    Not readers in threads while a process commits, and not a process that opens and closes the registry as a verb
+    does, being the last to leave at times.
+    """
+    path = tmp_path / "gateway.db"
+    Store.create(path).close()
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from gateway.registry.store import Store\n"
+        "for number in range(60):\n"
+        "    with Store.open(Path(sys.argv[1])) as store, store.transaction() as registry:\n"
+        "        registry.add_caller(__import__('gateway.registry.rows').registry.rows.CallerRow("
+        "f'{sys.argv[2]}{number}', (), True, True))\n"
+    )
+    writers = [subprocess.Popen([sys.executable, "-c", code, str(path), name]) for name in ("a", "b")]
+    errors: list[Exception] = []
+    ended = threading.Event()
+
+    def read() -> None:
+        try:
+            while not ended.is_set():
+                with Store.open(path) as store, store.reading() as registry:
+                    version, callers = registry.version, len(registry.find_callers())
+                assert version == callers + 1  # one view: what was read is of one version
+        except Exception as error:  # noqa: BLE001 - whatever it is, the test tells it
+            errors.append(error)
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    codes = [writer.wait(60) for writer in writers]
+    ended.set()
+    for reader in readers:
+        reader.join()
+
+    assert ([], [0, 0]) == (errors, codes)
+    with Store.open(path) as store:
+        assert 121 == store.version()
+
+
+def test_a_long_reading_does_not_hold_up_a_change(tmp_path: Path) -> None:
+    """
+    A view stays what it was while a change is committed beside it.
+    """
+    with Store.create(tmp_path / "gateway.db") as store:
+        with store.reading() as view:
+            before = view.find_callers()
+            with store.transaction() as registry:
+                registry.add_caller(CALLER)
+            after = view.find_callers()
+        assert 2 == store.version()
+
+    assert [] == before == after
+
+
+def test_a_removed_key_leaves_the_file(tmp_path: Path) -> None:
+    """
+    Sealed or not: what was overwritten is not kept in free pages.
+    """
+    path = tmp_path / "gateway.db"
+    with Store.create(path) as store:
+        with store.transaction() as registry:
+            registry.add_caller(CALLER)
+            registry.add_token(TokenRow("AAAAAAAAAAAA", "crm", NOW, None, None), b"marked-digest-0123456789")
+        with store.transaction() as registry:
+            registry.remove_caller("crm")
+
+    assert b"marked-digest-0123456789" not in path.read_bytes()
+
+
+def test_heavy_imports_wait_until_they_are_needed() -> None:
+    """
+    Importing the registry imports no SQLAlchemy, and opening one at its revision no Alembic: a verb feels instant.
+    """
+    code = (
+        "import sys, tempfile; from pathlib import Path\n"
+        "from gateway.registry.store import Store; from gateway.registry import feed\n"
+        "assert 'sqlalchemy' not in sys.modules\n"
+        "path = Path(tempfile.mkdtemp()) / 'gateway.db'\n"
+        "Store.create(path).close()\n"
+        "for name in [each for each in sys.modules if each.partition('.')[0] == 'alembic']: del sys.modules[name]\n"
+        "feed.load_snapshot(Store.open(path))\n"
+        "assert 'alembic' not in sys.modules\n"
+    )
+
+    assert 0 == subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode
