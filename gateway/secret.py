@@ -42,7 +42,10 @@ class Secret:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
             return NotImplemented
-        return hmac.compare_digest(self._text.encode(), other._text.encode())
+        # surrogatepass: a text that is no UTF-8 must not end in an exception, which would hold it.
+        return hmac.compare_digest(
+            self._text.encode(errors="surrogatepass"), other._text.encode(errors="surrogatepass")
+        )
 
     __hash__ = None  # type: ignore[assignment]  # unhashable on purpose: see the class docstring
 
