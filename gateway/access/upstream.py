@@ -87,7 +87,7 @@ def parse_url(url: str) -> tuple[str, int, str]:
     if "@" in parts.netloc:
         raise ValueError("the URL must hold no user name or password")
     host = (parts.hostname or "").rstrip(".")
-    if not _HOST.fullmatch(host):
+    if not _HOST.fullmatch(host) or ("[" in parts.netloc) is not (":" in host):
         raise ValueError("the URL needs a host, as in https://noojee.example.com")
     if port == 0 or parts.netloc.endswith(":"):
         raise ValueError("the URL's port must be 1-65535")
