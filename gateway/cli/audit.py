@@ -113,6 +113,9 @@ def _render_record(record: Mapping[str, Any]) -> str:
     if isinstance(parameters, dict):
         texts = (f"{name}={value['text']}" for name, value in parameters.items() if "text" in value)
         shown.append(" ".join(texts))
+    change = record.get("change")
+    if isinstance(change, dict) and "tag" in change:
+        shown.append(str(change["tag"]))
     shown += [f"{name}={record[name]}" for name in _SUMMARY_FIELDS if record.get(name) is not None]
     return " ".join(json.dumps(part)[1:-1] for part in shown if part)
 

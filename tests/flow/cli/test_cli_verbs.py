@@ -266,10 +266,13 @@ def test_tail_shows_people_a_line_a_record(cli: CommandLine) -> None:
     """
     Instant, tag, and the fields that matter, escaped.
     """
-    done = cli.run("audit tail -n 1")
+    cli.run("caller disable crm")
+    lines = cli.run("audit tail -n 2").out.splitlines()
 
-    assert re.match(r"\d{4}-\d\d-\d\dT\S+Z [a-z]+\.[a-z]+ .*request_id=", done.out)
-    assert 1 == done.out.count("\n")
+    instant = r"\d{4}-\d\d-\d\dT\S+Z"
+    assert 2 == len(lines)
+    assert re.match(rf"{instant} change\.intended caller\.disabled request_id=\S+ actor=\S+ subject=crm$", lines[0])
+    assert re.match(rf"{instant} caller\.disabled request_id=\S+ actor=\S+ subject=crm$", lines[1])
 
 
 def test_tail_follows_what_is_written(cli: CommandLine) -> None:
