@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.access.grant import Grant
+    from gateway.access.snapshot import Snapshot
     from gateway.data_plane.authentication import Standing
     from gateway.errors import Reason
     from gateway.noojee.catalogue import Operation
@@ -44,6 +45,16 @@ class RunningCall:
         """
         return self.operation is not None and self.operation.effect is Effect.LONG_POLL
 
+    def stands_in(self, snapshot: Snapshot) -> bool:
+        """
+        Whether a snapshot still has the call's token, and its grant with a key to send.
+        """
+        token = snapshot.tokens.get(self.standing.digest)
+        caller = snapshot.callers.get(token.caller_name) if token is not None else None
+        if caller is None or self.grant is None:
+            return caller is not None
+        return any(grant == self.grant and grant.credential.is_available for grant in caller.grants)
+
     def end(self, reason: Reason) -> None:
         """
         Wish the call to end. The first reason stays.
@@ -55,12 +66,16 @@ class RunningCall:
 class Running:
     """
     All of them. Lives on the event loop's thread.
+
+    Attributes:
+        draining: Whether no new call is taken any more, because the worker is ending.
     """
 
     def __init__(self) -> None:
         self._calls: set[RunningCall] = set()
         self._empty = asyncio.Event()
         self._empty.set()
+        self.draining = False
 
     def add(self, call: RunningCall) -> None:
         """

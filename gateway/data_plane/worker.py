@@ -22,10 +22,12 @@ from gateway.custody import AuditKey, Ring
 from gateway.data_plane.app import create_app
 from gateway.data_plane.authentication import Authenticator
 from gateway.data_plane.bounds import Bounds
+from gateway.data_plane.deciding import Deciding
 from gateway.data_plane.hall import Hall
 from gateway.data_plane.key_sightings import KeySightings
 from gateway.data_plane.listening_post import ListeningPost
 from gateway.data_plane.pipeline import Pipeline
+from gateway.data_plane.running import Running
 from gateway.data_plane.server import CallersServer
 from gateway.data_plane.snapshots import Snapshots
 from gateway.errors import Reason
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     import socket
     import ssl
     from collections.abc import Coroutine
+    from datetime import datetime
     from pathlib import Path
 
     from gateway.clock import Clock
@@ -51,6 +54,8 @@ _logger = logging.getLogger(__name__)
 
 _SNAPSHOT_MAX_AGE_SECONDS = 24 * 3600.0
 _SUMMARY_CHECK_SECONDS = 1.0
+"""How long after a minute's end its summary may be written."""
+
 _ANSWER_SECONDS = 2.0
 """How long calls that were ended at the end of a drain may take to be answered and recorded."""
 
@@ -83,6 +88,7 @@ class Worker:
         self._store = store
         self._summary = AnonymousSummary()
         self._sightings = KeySightings()
+        self._running = Running()
         self._tasks: list[asyncio.Task[None]] = []
         audit_key = AuditKey.load(plan.data_dir / "audit.key", ring)
         self._snapshots = Snapshots(
@@ -98,14 +104,9 @@ class Worker:
             journal=journal,
             snapshots=self._snapshots,
             authenticator=Authenticator(fingerprint=audit_key.fingerprint, key_presented=self._record_sighting),
-            catalogue=load_catalogue(),
-            redactor=Redactor(
-                key_id=audit_key.key_id,
-                key_for_caller=audit_key.for_caller,
-                number_country=plan.number_country,
-            ),
+            deciding=self._create_deciding(audit_key),
             upstreams=self._upstreams,
-            timeouts=plan.timeouts,
+            running=self._running,
             clock=clock,
             refused=self._count_refusal,
         )
@@ -155,7 +156,7 @@ class Worker:
         state = State.READY
         if not self._journal.writable or self._snapshots.is_stale():
             state = State.UNREADY
-        elif self._pipeline.draining:
+        elif self._running.draining:
             state = State.DRAINING
         elif not self._snapshots.readable:
             state = State.DEGRADED
@@ -166,7 +167,7 @@ class Worker:
                 "registry": "readable" if self._snapshots.readable else "not readable",
                 "snapshot_version": self._snapshots.current.version,
                 "snapshot_age_seconds": round(self._snapshots.age_seconds, 1),
-                "calls_running": len(self._pipeline.running),
+                "calls_running": len(self._running),
             },
         )
 
@@ -174,8 +175,8 @@ class Worker:
         """
         Refuse new calls, end polls at once, let the others end, then end them; each gets an answer and an outcome.
         """
-        running = self._pipeline.running
-        self._pipeline.draining = True
+        running = self._running
+        running.draining = True
         self._hall.draining = True
         running.end(Reason.DRAINING, lambda call: call.is_poll)
         try:
@@ -200,19 +201,34 @@ class Worker:
         summary = self._summary.take(self._clock.now())
         if summary is not None:
             self._journal.record_soon(summary)
-        self._journal.record_soon({"tag": Tag.WORKER_STOPPED, "counts": {"open": len(self._pipeline.running)}})
+        self._journal.record_soon({"tag": Tag.WORKER_STOPPED, "counts": {"open": len(self._running)}})
         await asyncio.to_thread(self._journal.close)
 
     def _apply_change(self) -> None:
         """
         After a newer snapshot came into force: end the polls that it no longer allows, forget pools it no longer names.
         """
-        self._pipeline.running.end(Reason.CREDENTIAL_UNAVAILABLE, self._is_overtaken)
+        self._running.end(Reason.CREDENTIAL_UNAVAILABLE, self._is_overtaken)
         named = frozenset(credential.upstream for credential in self._snapshots.current.credentials.values())
         self._start(self._upstreams.forget(named))
 
     def _is_overtaken(self, call: RunningCall) -> bool:
-        return call.is_poll and not self._pipeline.stands(call)
+        return call.is_poll and not call.stands_in(self._snapshots.current)
+
+    def _create_deciding(self, audit_key: AuditKey) -> Deciding:
+        return Deciding(
+            journal=self._journal,
+            snapshots=self._snapshots,
+            catalogue=load_catalogue(),
+            redactor=Redactor(
+                key_id=audit_key.key_id,
+                key_for_caller=audit_key.for_caller,
+                number_country=self._plan.number_country,
+            ),
+            timeouts=self._plan.timeouts,
+            clock=self._clock,
+            running=self._running,
+        )
 
     def _count_refusal(self, reason: Reason) -> None:
         self._summary.count(reason.code)
@@ -223,9 +239,14 @@ class Worker:
             self._journal.record_soon(event)
 
     async def _summarise(self) -> None:
+        minute = _minute_of(self._clock.now())
         while True:
             await asyncio.sleep(_SUMMARY_CHECK_SECONDS)
-            summary = self._summary.take(self._clock.now())
+            now = self._clock.now()
+            if _minute_of(now) == minute:
+                continue  # one event a minute, however many strangers call, so that they cannot fill the disk
+            minute = _minute_of(now)
+            summary = self._summary.take(now)
             if summary is not None:
                 self._journal.record_soon(summary)
 
@@ -234,4 +255,4 @@ class Worker:
         self._tasks.append(asyncio.create_task(coroutine))
 
     def __repr__(self) -> str:
-        return f"<Worker {self._journal.stream}: {self._pipeline.running!r}>"
+        return f"<Worker {self._journal.stream}: {self._running!r}>"

@@ -1,0 +1,196 @@
+"""
+Steps 3 to 5 of a call: name the operation, resolve the grants, read the body, decide. Ends in what would be sent.
+
+Acts on nothing: it reads the call, asks the rules, and either raises a refusal or returns the upstream request. Law 9
+holds here: parameters are read from the very bytes that the request carries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from gateway.access.policy import decide, resolve
+from gateway.data_plane.authentication import renew
+from gateway.data_plane.content import Content, read_content
+from gateway.errors import CallerError, Reason
+from gateway.noojee.catalogue import Effect
+from gateway.noojee.parameters import (
+    POLL_DEFAULT_SECONDS,
+    parse_parameters,
+    parse_poll_seconds,
+    split_target,
+    strip_credentials,
+)
+from gateway.outcome import Outcome
+from gateway.upstream.request import UpstreamRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from gateway.access.policy import Decision
+    from gateway.audit.journal import Journal
+    from gateway.audit.redaction import Redactor
+    from gateway.clock import Clock
+    from gateway.data_plane.authentication import Standing
+    from gateway.data_plane.call_record import CallRecord
+    from gateway.data_plane.inbound import Call
+    from gateway.data_plane.running import Running, RunningCall
+    from gateway.data_plane.snapshots import Snapshots
+    from gateway.noojee.catalogue import Catalogue, Operation
+    from gateway.upstream.request import Timeouts
+
+__all__ = ["RETRY_REGISTRY_SECONDS", "RETRY_SOON_SECONDS", "Deciding"]
+
+T = TypeVar("T")
+
+RETRY_SOON_SECONDS = 5
+"""`Retry-After` for what passes by itself: a restart, a full disk."""
+
+RETRY_REGISTRY_SECONDS = 60
+"""`Retry-After` for what an operator must set right."""
+
+_PASSED_UP = (b"accept", b"accept-language")
+
+
+class Deciding:
+    """
+    Decides calls for one worker.
+
+    Args:
+        journal: Asked only whether it can be written.
+        snapshots: Which version of the registry is in force.
+        catalogue: The operations there are.
+        redactor: What the journal may say of parameters and bodies.
+        timeouts: How long Noojee may take.
+        clock: Tells the time.
+        running: Asked only whether new calls are still taken.
+    """
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        snapshots: Snapshots,
+        catalogue: Catalogue,
+        redactor: Redactor,
+        timeouts: Timeouts,
+        clock: Clock,
+        running: Running,
+    ) -> None:
+        self._journal = journal
+        self._snapshots = snapshots
+        self._catalogue = catalogue
+        self._redactor = redactor
+        self._timeouts = timeouts
+        self._clock = clock
+        self._running = running
+
+    async def decide(self, call: Call, running: RunningCall, record: CallRecord) -> UpstreamRequest:
+        """
+        The upstream request that the call has come to, with what was learnt on the way written to `record`.
+
+        Refusals are told in the order of contract section 4: the caller learns of the operation only when it may know
+        of it, and the body is read only when nothing else speaks against the call.
+
+        Raises:
+            CallerError: The refusal; nothing was sent.
+            CallerLeft: The caller went away before its body was whole.
+        """
+        self._check_serving()
+        self._check_caller(call, record.standing)
+        if call.method != "POST":
+            raise CallerError(Reason.METHOD_NOT_ALLOWED)
+        path, raw_query = split_target(call.target)
+        operation = record.operation = running.operation = self._name_operation(path)
+        resolved = _allowed(resolve(record.standing.caller, operation), record)
+        content = read_content(operation, call.headers, await _unless_ended(running, call.body()))
+        if record.standing.snapshot is not self._snapshots.current:
+            # Something changed while the body was on the way: decide by what is in force now.
+            record.standing = running.standing = renew(running.standing, self._snapshots.current, self._clock.now())
+            self._check_caller(call, record.standing)
+            resolved = _allowed(resolve(record.standing.caller, operation), record)
+        query = strip_credentials(raw_query)
+        parameters = parse_parameters(operation, query, content.form)
+        record.parameters = self._redactor.render_parameters(operation, parameters, record.standing.caller.name)
+        if content.body:
+            record.body_bytes = len(content.body)
+            record.body_hmac = self._redactor.mark_body(content.body, record.standing.caller.name)
+        grant = _allowed(decide(resolved, operation, parameters), record).grant
+        if grant is None:
+            raise CallerError(Reason.OPERATION_NOT_GRANTED)
+        running.grant = record.grant = grant
+        poll_seconds = parse_poll_seconds(parameters) if operation.effect is Effect.LONG_POLL else POLL_DEFAULT_SECONDS
+        return UpstreamRequest(
+            credential=grant.credential,
+            operation=operation,
+            query=query,
+            headers=_headers_up(call, content),
+            body=content.body,
+            patience=self._timeouts.for_call(operation, poll_seconds),
+        )
+
+    def _check_serving(self) -> None:
+        if not self._journal.writable:
+            raise CallerError(Reason.AUDIT_UNAVAILABLE, retry_after_seconds=RETRY_SOON_SECONDS)
+        if self._snapshots.is_stale():
+            raise CallerError(Reason.SNAPSHOT_STALE, retry_after_seconds=RETRY_REGISTRY_SECONDS)
+        if self._running.draining:
+            raise _draining()
+
+    def _check_caller(self, call: Call, standing: Standing) -> None:
+        caller = standing.caller
+        if caller.networks and not caller.allows_network(ip_address(call.peer)):
+            raise CallerError(Reason.NETWORK_NOT_ALLOWED)
+        if standing.in_query and not caller.query_token_allowed:
+            raise CallerError(Reason.QUERY_TOKEN_NOT_ALLOWED)
+
+    def _name_operation(self, path: bytes) -> Operation:
+        operation = self._catalogue.find_by_path(path)
+        if operation is None:
+            raise CallerError(Reason.OPERATION_UNKNOWN)
+        return operation
+
+
+async def _unless_ended(running: RunningCall, coroutine: Coroutine[object, object, T]) -> T:
+    """
+    The coroutine's result, unless somebody ends the call first.
+    """
+    task: asyncio.Future[Any] = asyncio.ensure_future(coroutine)
+    try:
+        await asyncio.wait({task, running.ended}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        if not task.done():
+            task.cancel()
+    if not task.done():
+        raise _draining()
+    return task.result()
+
+
+def _allowed(decision: Decision, record: CallRecord) -> Decision:
+    """
+    The decision, or its denial as the refusal that the caller gets.
+    """
+    if decision.reason is None:
+        return decision
+    record.grant = decision.grant
+    detail = None
+    if decision.rule is not None:
+        detail = f"{decision.reason.advice} The rule is {decision.rule}."
+    raise CallerError(decision.reason, detail)
+
+
+def _headers_up(call: Call, content: Content) -> list[tuple[bytes, bytes]]:
+    headers = [(name, value) for name, value in call.headers if name in _PASSED_UP and value.isascii()]
+    if content.content_type is not None:
+        headers.append((b"Content-Type", content.content_type))
+    return headers
+
+
+def _draining() -> CallerError:
+    return CallerError(
+        Reason.DRAINING,
+        f"{Reason.DRAINING.advice}; {Outcome.NOT_SENT.fate}.",
+        retry_after_seconds=RETRY_SOON_SECONDS,
+    )
