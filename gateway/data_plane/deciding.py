@@ -165,7 +165,8 @@ async def _unless_ended(running: RunningCall, coroutine: Coroutine[object, objec
             task.cancel()
     if not task.done():
         raise _draining()
-    return task.result()
+    result: T = task.result()
+    return result
 
 
 def _allowed(decision: Decision, record: CallRecord) -> Decision:
