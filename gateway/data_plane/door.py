@@ -17,15 +17,8 @@ from whom, is told in docs/decisions/0002-the-callers-door.md.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import enum
-import fcntl
 import logging
-import math
-import socket
-import struct
-import sys
-import termios
 import traceback
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,9 +26,11 @@ from gateway.clock import create_request_id
 from gateway.data_plane.answer import Answer
 from gateway.data_plane.body import Body, ChunkedBody, EmptyBody, SizedBody
 from gateway.data_plane.bounds import Bounds
+from gateway.data_plane.deadline import Deadline
 from gateway.data_plane.hall import Admission, Hall
 from gateway.data_plane.head import Head
 from gateway.data_plane.inbound import Call, CallerLeft, CallerStalled
+from gateway.data_plane.wire import Wire
 from gateway.errors import CallerError, Reason
 
 if TYPE_CHECKING:
@@ -48,8 +43,6 @@ _logger = logging.getLogger(__name__)
 
 _NO_BODY: Final = EmptyBody()
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
-"""struct linger: on, 0 seconds."""
 
 
 class _Phase(enum.Enum):
@@ -79,8 +72,8 @@ class Door(asyncio.Protocol):
         self._bounds = hall.bounds
         self._connections: set[Any] = server_state.connections
         self._loop = _loop or asyncio.get_running_loop()
-        self._transport: asyncio.Transport = None  # type: ignore[assignment] # set before anything else is called
-        self._peer = ""
+        self._wire: Wire = None  # type: ignore[assignment] # set by connection_made, before anything else is called
+        self._deadline = Deadline(self._loop, self._expire)
         self._phase = _Phase.IDLE
         self._buffer = bytearray()
         self._dropped_bytes = 0
@@ -92,18 +85,10 @@ class Door(asyncio.Protocol):
         self._keeps_alive = False
         self._has_eof = False
         self._admission = Admission.CLOSED
-        self._reading_paused = False
-        self._writing_paused = False
         self._body_arrived: asyncio.Future[None] | None = None
-        self._drained: asyncio.Future[None] | None = None
-        self._deadline = math.inf
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = math.inf
-        self._unsent_bytes = 0
-        self._is_lost = False
 
     def __repr__(self) -> str:
-        return f"<Door {self._phase.name} {self._peer} {self._call!r}>"
+        return f"<Door {self._phase.name} {self._call!r}>"
 
     # --- what the transport tells -------------------------------------------------------------------------------------
 
@@ -111,23 +96,17 @@ class Door(asyncio.Protocol):
         """
         Accepted, and over TLS shaken hands.
         """
-        self._transport = transport
-        self._peer = _render_address(transport.get_extra_info("peername"))
-        transport.set_write_buffer_limits(high=self._bounds.waiting_bytes)
-        # asyncio does this only for sockets that name their protocol, which those of socket.create_server do not:
-        # without it a second small answer waits 40 ms for the caller's delayed ACK.
-        with contextlib.suppress(OSError):
-            transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._wire = Wire(transport, self._loop, high_water_bytes=self._bounds.waiting_bytes)
         self._connections.add(self)
         self._admission = self._hall.enter(self)
         if self._admission is Admission.SERVED:
-            self._expire_in(self._bounds.head_seconds)
+            self._deadline.set(self._bounds.head_seconds)
         elif self._admission is Admission.REFUSED:
             self._phase = _Phase.FULL
-            self._expire_in(self._bounds.linger_seconds)
+            self._deadline.set(self._bounds.linger_seconds)
         else:
             self._phase = _Phase.CLOSED
-            transport.abort()
+            self._wire.abort()
 
     def data_received(self, data: bytes) -> None:
         """
@@ -154,21 +133,19 @@ class Door(asyncio.Protocol):
         self._has_eof = True
         self._tell_left()
         is_owed_an_answer = self._phase is _Phase.CALL or self._phase is _Phase.FLUSH
-        # asyncio's TLS knows no half-closed connection, and warns when asked to keep one.
-        return is_owed_an_answer and self._transport.can_write_eof()
+        return is_owed_an_answer and self._wire.can_half_close
 
     def connection_lost(self, exc: Exception | None) -> None:
         """
         The connection is gone.
         """
         del exc
-        self._is_lost = True
+        self._wire.is_lost = True
         self._phase = _Phase.CLOSED
         self._connections.discard(self)
         self._hall.leave(self, self._admission)
         self._buffer.clear()
-        if self._timer is not None:
-            self._timer.cancel()
+        self._deadline.close()
         self._tell_left()
         self.resume_writing()
 
@@ -176,15 +153,13 @@ class Door(asyncio.Protocol):
         """
         More waits to be taken by the caller than the high-water mark allows.
         """
-        self._writing_paused = True
+        self._wire.writing_paused = True
 
     def resume_writing(self) -> None:
         """
         The caller took enough of it, or is gone.
         """
-        self._writing_paused = False
-        if self._drained is not None and not self._drained.done():
-            self._drained.set_result(None)
+        self._wire.resume_writing()
         if self._phase is _Phase.FLUSH:
             self._rest()
 
@@ -195,7 +170,7 @@ class Door(asyncio.Protocol):
         """
         Whether nothing that is written now can reach the caller.
         """
-        return self._is_lost or self._transport.is_closing()
+        return self._wire.is_gone
 
     async def receive_body(self, body: Body, *, expects_continue: bool) -> None:
         """
@@ -209,40 +184,25 @@ class Door(asyncio.Protocol):
         if expects_continue and not self._buffer:
             self.send(_CONTINUE)
         self._body_arrived = self._loop.create_future()
-        self._resume_reading()
-        self._expire_in(self._bounds.body_seconds)
+        self._wire.resume_reading()
+        self._deadline.set(self._bounds.body_seconds)
         try:
             await self._body_arrived
         finally:
             self._body_arrived = None
-            self._deadline = math.inf
+            self._deadline.clear()
 
     def send(self, data: bytes) -> bool:
         """
         Hand bytes to the transport; false when the connection is gone.
         """
-        if self.is_gone:
-            return False
-        self._transport.write(data)
-        return True
+        return self._wire.send(data)
 
     async def drain(self) -> None:
         """
         Return when the transport's buffer is below its high-water mark; see `Answer.write`.
         """
-        while self._writing_paused:
-            unsent_bytes = self._transport.get_write_buffer_size()
-            self._drained = self._loop.create_future()
-            try:
-                async with asyncio.timeout(self._bounds.stalled_seconds):
-                    await self._drained
-            except TimeoutError:
-                if self._transport.get_write_buffer_size() >= unsent_bytes:
-                    raise CallerStalled from None
-            finally:
-                self._drained = None
-        if self.is_gone:
-            raise CallerLeft
+        await self._wire.drain(self._bounds.stalled_seconds)
 
     def is_last_answer(self) -> bool:
         """
@@ -258,15 +218,9 @@ class Door(asyncio.Protocol):
     def abort(self) -> None:
         """
         Reset the connection, dropping what was not sent.
-
-        A mere close sends a FIN, which to a caller of HTTP/1.0 ends a body that has no length: hence the reset.
         """
-        if self._is_lost:
-            return
         self._phase = _Phase.CLOSED
-        with contextlib.suppress(OSError):  # the socket may be closed already
-            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        self._transport.abort()
+        self._wire.reset()
 
     # --- what the server asks for -------------------------------------------------------------------------------------
 
@@ -279,8 +233,8 @@ class Door(asyncio.Protocol):
         """
         if self._phase is not _Phase.IDLE and self._phase is not _Phase.FULL:
             return
-        if _count_unread_bytes(self._transport):
-            self._expire_in(self._bounds.linger_seconds)
+        if self._wire.count_unread_bytes():
+            self._deadline.set(self._bounds.linger_seconds)
         else:
             self._close(self._bounds.linger_seconds)
 
@@ -308,19 +262,19 @@ class Door(asyncio.Protocol):
             self._begin_call(head)
         elif head.is_begun and self._phase is _Phase.IDLE:
             self._phase = _Phase.HEAD
-            self._expire_in(self._bounds.head_seconds)
+            self._deadline.set(self._bounds.head_seconds)
 
     def _begin_call(self, head: Head) -> None:
         self._head = None
         self._phase = _Phase.CALL
-        self._deadline = math.inf
+        self._deadline.clear()
         self._keeps_alive = head.keep_alive
         if head.declared_length is None:
             self._body = ChunkedBody(self._bounds)
         else:
             self._body = SizedBody(head.declared_length) if head.declared_length else _NO_BODY
         request_id = create_request_id()
-        call = self._call = Call(self, head, self._body, request_id=request_id, peer=self._peer)
+        call = self._call = Call(self, head, self._body, request_id=request_id, peer=self._wire.peer)
         if self._has_eof:
             call.left.set()
         answer = self._answer = Answer(self, request_id, method=head.method, http_version=head.version)
@@ -344,7 +298,7 @@ class Door(asyncio.Protocol):
         except CallerStalled:
             answer.abort()
         except CallerError as refusal:
-            self._hall.refused(refusal.reason, self._peer)
+            self._hall.refused(refusal.reason, self._wire.peer)
             self._answer_late(answer, refusal)
         except asyncio.CancelledError:
             fate = "The gateway stopped before the call's fate was known: look before you repeat it."
@@ -377,7 +331,7 @@ class Door(asyncio.Protocol):
             return
         if answer.is_last:
             self._leave()
-        elif self._writing_paused:
+        elif self._wire.writing_paused:
             # Another answer on top would let a caller who never reads grow our buffer without end.
             self._phase = _Phase.FLUSH
             self._await_progress(self._bounds.stalled_seconds)
@@ -389,11 +343,11 @@ class Door(asyncio.Protocol):
         Ready for the next request, which may be here already.
         """
         self._phase = _Phase.IDLE
-        self._resume_reading()
+        self._wire.resume_reading()
         if self._buffer:
             self._read_head()
         if self._phase is _Phase.IDLE:
-            self._expire_in(self._bounds.keep_alive_seconds)
+            self._deadline.set(self._bounds.keep_alive_seconds)
             if self._hall.draining:
                 self.close_if_idle()
         if self._has_eof and (self._phase is _Phase.IDLE or self._phase is _Phase.HEAD):
@@ -412,20 +366,14 @@ class Door(asyncio.Protocol):
                     arrived.set_result(None)
             except CallerError as refusal:
                 arrived.set_exception(refusal)
-        elif len(self._buffer) > self._bounds.waiting_bytes and not self._reading_paused:
-            self._reading_paused = True
-            self._transport.pause_reading()
+        elif len(self._buffer) > self._bounds.waiting_bytes:
+            self._wire.pause_reading()
 
     def _has_whole_body(self) -> bool:
         try:
             return self._body.read(self._buffer)
         except CallerError:
             return False  # where it ends cannot be known
-
-    def _resume_reading(self) -> None:
-        if self._reading_paused and not self._has_eof:
-            self._reading_paused = False
-            self._transport.resume_reading()
 
     def _tell_left(self) -> None:
         if self._call is not None:
@@ -439,7 +387,7 @@ class Door(asyncio.Protocol):
         """
         Answer what never became a call, and leave.
         """
-        self._hall.refused(refusal.reason, self._peer)
+        self._hall.refused(refusal.reason, self._wire.peer)
         method = self._head.render_method() if self._head is not None else ""
         self._keeps_alive = False
         self._body = _NO_BODY
@@ -452,7 +400,7 @@ class Door(asyncio.Protocol):
         The last answer is out: close, and linger first if anything else of the caller's may be on its way.
         """
         if self._has_eof or (self._has_whole_body() and not self._buffer):
-            # Not sooner: over TLS the transport below holds up to 64 KiB that no public method tells of.
+            # Not sooner: over TLS more may wait than `unsent_bytes` tells.
             self._close(self._bounds.stalled_seconds)
         else:
             self._linger()
@@ -467,12 +415,12 @@ class Door(asyncio.Protocol):
         self._phase = _Phase.LINGER
         self._head = None
         self._buffer.clear()
-        self._resume_reading()
-        self._expire_in(self._bounds.linger_seconds)
+        self._wire.resume_reading()
+        self._deadline.set(self._bounds.linger_seconds)
         if self._has_eof:
             self._close(self._bounds.stalled_seconds)
-        elif self._transport.can_write_eof():
-            self._transport.write_eof()
+        elif self._wire.can_half_close:
+            self._wire.half_close()
 
     def _drop(self, size: int) -> None:
         self._dropped_bytes += size
@@ -484,36 +432,10 @@ class Door(asyncio.Protocol):
         Close once what was written is taken; with nothing left to take, wait so long for the caller's own goodbye.
         """
         self._phase = _Phase.CLOSED
-        has_unsent_bytes = self._transport.get_write_buffer_size() > 0
-        self._await_progress(self._bounds.stalled_seconds if has_unsent_bytes else patience_seconds)
-        self._transport.close()
+        self._await_progress(self._bounds.stalled_seconds if self._wire.unsent_bytes else patience_seconds)
+        self._wire.close()
 
     # --- time ---------------------------------------------------------------------------------------------------------
-
-    def _expire_in(self, seconds: float) -> None:
-        """
-        Set the one deadline of the phase.
-
-        A timer that is too early looks again when it rings, so that a busy connection, whose deadline moves with every
-        request, hardly ever touches the loop's heap.
-        """
-        deadline = self._deadline = self._loop.time() + seconds
-        if self._timer is not None:
-            if self._timer_at <= deadline:
-                return
-            self._timer.cancel()
-        self._timer_at = deadline
-        self._timer = self._loop.call_at(deadline, self._ring)
-
-    def _ring(self) -> None:
-        self._timer = None
-        remaining_seconds = self._deadline - self._loop.time()
-        if remaining_seconds > 0:
-            if remaining_seconds != math.inf:
-                self._expire_in(remaining_seconds)
-            return
-        self._deadline = math.inf
-        self._expire()
 
     def _expire(self) -> None:
         if self._phase is _Phase.HEAD:
@@ -532,14 +454,13 @@ class Door(asyncio.Protocol):
         """
         Give the caller time to take some of what waits.
         """
-        self._unsent_bytes = self._transport.get_write_buffer_size()
-        self._expire_in(seconds)
+        self._wire.mark_progress()
+        self._deadline.set(seconds)
 
     def _see_progress(self) -> None:
-        unsent_bytes = self._transport.get_write_buffer_size()
-        if not unsent_bytes:
-            self._transport.abort()  # all was said but the caller's own goodbye
-        elif unsent_bytes < self._unsent_bytes:
+        if not self._wire.unsent_bytes:
+            self._wire.abort()  # all was said but the caller's own goodbye
+        elif self._wire.has_progressed():
             self._await_progress(self._bounds.stalled_seconds)
         else:
             self.abort()
@@ -552,25 +473,3 @@ def _log_bug(error: Exception, call: Call) -> None:
     frames = traceback.extract_tb(error.__traceback__)
     where = " > ".join(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames)
     _logger.error("a call ended in %s: request %s: %s", type(error).__qualname__, call.request_id, where)
-
-
-def _render_address(peername: Any) -> str:
-    """
-    The address alone of what `getpeername` tells; IPv4-mapped IPv6 as IPv4, without a zone.
-    """
-    if not isinstance(peername, tuple) or not peername:
-        return ""
-    address = str(peername[0]).partition("%")[0]
-    is_mapped = address.lower().startswith("::ffff:") and "." in address
-    return address[len("::ffff:") :] if is_mapped else address
-
-
-def _count_unread_bytes(transport: asyncio.Transport) -> int:
-    """
-    Bytes that the kernel holds and nobody has read.
-    """
-    try:
-        answer = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.FIONREAD, bytes(4))
-    except (OSError, ValueError):
-        return 0  # the socket is closed already
-    return int.from_bytes(answer, sys.byteorder)

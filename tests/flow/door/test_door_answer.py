@@ -221,7 +221,7 @@ def test_a_writer_waits_for_a_slow_caller(open_house: OpenHouse) -> None:
         nonlocal most_waiting
         await answer.start(200, [], length=len(piece) * 400)
         for _number in range(400):
-            most_waiting = max(most_waiting, answer._door._transport.get_write_buffer_size())
+            most_waiting = max(most_waiting, answer._door._wire.unsent_bytes)
             await answer.write(piece)
         await answer.finish()
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.data_plane.door import _render_address
 from gateway.data_plane.server import CallersServer
+from gateway.data_plane.wire import render_address
 from gateway.errors import Reason
 
 if TYPE_CHECKING:
@@ -322,7 +322,7 @@ def test_the_peer_is_the_address_alone() -> None:
         (("fe80::1%eth0", 9, 0, 2), "fe80::1"),
         (None, ""),
     ):
-        assert expected == _render_address(peername)
+        assert expected == render_address(peername)
 
 
 def test_over_tls_a_connection_serves_as_in_the_clear(open_house: OpenHouse, tls: Contexts) -> None:

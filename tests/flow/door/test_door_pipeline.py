@@ -149,7 +149,7 @@ def test_a_caller_who_never_reads_gets_no_further_calls(open_house: OpenHouse) -
     house = open_house(handle)
     with house.connect() as caller:
         caller.send(b"".join(REQUEST % number for number in range(100)))
-        house.wait_until(lambda: any(door._writing_paused for door in house.hall.doors), "a full buffer")
+        house.wait_until(lambda: any(door._wire.writing_paused for door in house.hall.doors), "a full buffer")
         calls_before = len(house.calls)
 
         assert calls_before < 30
