@@ -163,7 +163,8 @@ def test_a_power_cut_after_a_kill_leaves_a_whole_chain(tmp_path: Path, torn: byt
     """
     prepared = tmp_path / "prepared"
     journal = Journal.open(prepared, "worker-0", node="gw1", clock=CLOCK)
-    journal.record_now({"tag": Tag.CALL_DENIED, "request_id": "first life"})
+    fills_its_segment = {"x": {"text": "y" * 400}}
+    journal.record_now({"tag": Tag.CALL_DENIED, "request_id": "first life", "parameters": fills_its_segment})
     journal.close()
     with (journal.path / "00000001.jsonl").open("ab") as file:
         file.write(torn)
