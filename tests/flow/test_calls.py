@@ -12,7 +12,7 @@ import pytest
 from installation import API, CAMPAIGN_API
 
 if TYPE_CHECKING:
-    from conftest import House, Noojee
+    from noojee import House, Noojee
 
 
 def test_a_call_goes_up_with_the_key_and_comes_down_as_it_was(house: House, noojee: Noojee) -> None:

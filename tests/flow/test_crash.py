@@ -14,7 +14,7 @@ from installation import API, Installation, wait_until
 from gateway.evidence.verify import verify
 
 if TYPE_CHECKING:
-    from conftest import Noojee
+    from noojee import Noojee
 
 
 def test_a_kill_between_intent_and_outcome_is_closed_as_unknown(installation: Installation, noojee: Noojee) -> None:

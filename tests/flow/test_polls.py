@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from installation import API, Installation, wait_until
 
 if TYPE_CHECKING:
-    from conftest import Noojee
+    from noojee import Noojee
 
 POLL = f"{API}/subscribe?exten=410&lastSequenceNumber=0&timeOut=30"
 

@@ -13,7 +13,7 @@ from installation import API, CAMPAIGN_API, wait_until
 from gateway.access.token import create_token_text
 
 if TYPE_CHECKING:
-    from conftest import House, Noojee
+    from noojee import House, Noojee
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 

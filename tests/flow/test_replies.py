@@ -18,7 +18,7 @@ from gateway.simulator import run_in_background
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import House, Noojee
+    from noojee import House, Noojee
 
 STOP = f"{API}/stop?extenOrUniqueId=410"
 START = f"{API}/start?extenOrUniqueId=410"
