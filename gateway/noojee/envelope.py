@@ -1,12 +1,14 @@
 """
 What a complete reply says became of the call (law 2, contract section 5).
 
-Noojee's envelope has `Code` on some families and `code` on others, as a number or as text; negative is an error, and on
-lead calls 101-110 are errors too (the vendor's index and lead pages). Replies are passed on untouched whatever they say.
+Noojee's envelope has `Code` on some families and `code` on others, as a number or as text; negative is an error, and
+on lead calls 101-110 are errors too (the vendor's index and lead pages). Replies are passed on untouched whatever they
+say.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["find_code", "is_whole_json", "judge"]
 
 _LEAD_ERRORS = range(101, 111)
+_EXACT_LIMIT = 2**53
 _NUMBER = re.compile(r"-?[0-9]{1,9}", re.ASCII)
 
 
@@ -61,15 +64,29 @@ def is_whole_json(body: bytes) -> bool:
 def _find_document(body: bytes) -> Any:
     if body[:64].lstrip()[:1] not in {b"{", b"["}:
         return None
-    try:
+    with contextlib.suppress(orjson.JSONDecodeError):
         return orjson.loads(body)
-    except orjson.JSONDecodeError:
+    if _is_utf_8(body):
         return None
+    # A servlet that names no charset writes ISO-8859-1: one accent in a message must not hide a negative code.
+    with contextlib.suppress(orjson.JSONDecodeError):
+        return orjson.loads(body.decode("latin-1"))
+    return None
+
+
+def _is_utf_8(body: bytes) -> bool:
+    try:
+        body.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _parse_code(value: object) -> int | None:
     if isinstance(value, bool):
         return None
+    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT_LIMIT:
+        return int(value)  # JSON has one kind of number: -1.0 is -1
     if isinstance(value, int):
         return value
     if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
