@@ -76,5 +76,5 @@ def test_every_decision_tells_its_context_its_choice_and_what_would_change_it(re
     assert len(files) == len(set(numbers))
     for path in files:
         text = path.read_text()
-        assert text.startswith(f"# {path.name[:4]}: ")
+        assert re.match(rf"# 0*{int(path.name[:4])}[:.] ", text), path.name
         assert sections == re.findall(r"^## .+$", text, re.MULTILINE), path.name
