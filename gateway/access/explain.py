@@ -56,17 +56,20 @@ def find_operation(catalogue: Catalogue, text: str) -> Operation | None:
 
 
 def explain(
-    caller: Caller, catalogue: Catalogue, operation_text: str, parameters: Sequence[tuple[str, str]]
+    caller: Caller | None, catalogue: Catalogue, operation_text: str, parameters: Sequence[tuple[str, str]]
 ) -> Explanation:
     """
     Decide as a call of this caller with these parameters would be decided, from a network and with a token that pass.
 
     Args:
+        caller: None for a disabled one, whose tokens are as good as none.
         parameters: Decoded (name, value) pairs; they are encoded as a query and read by the call's own reader.
     """
     operation = find_operation(catalogue, operation_text)
     if operation is None:
         return Explanation(Decision(Reason.OPERATION_UNKNOWN), None)
+    if caller is None:
+        return Explanation(Decision(Reason.TOKEN_INVALID), operation)
     resolved = resolve(caller, operation)
     if not resolved.allowed:
         return Explanation(resolved, operation)

@@ -8,9 +8,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from gateway.cli.desk import open_desk
-from gateway.cli.output import print_value
+from gateway.cli.output import print_note, print_value
 from gateway.cli.parser import add_verb
-from gateway.errors import OperatorError, OperatorReason
 
 if TYPE_CHECKING:
     import argparse
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from gateway.administration.desk import Desk
     from gateway.cli.parser import Nouns, SettingsLoader
 
-__all__ = ["add_parser", "get_caller"]
+__all__ = ["add_parser", "find_caller"]
 
 
 def add_parser(nouns: Nouns) -> None:
@@ -41,23 +40,18 @@ def add_parser(nouns: Nouns) -> None:
     verb.add_argument("parameters", metavar="PARAM=VALUE", nargs="*", help="what the call would carry")
 
 
-def get_caller(desk: Desk, snapshot: Snapshot, name: str) -> Caller:
+def find_caller(desk: Desk, snapshot: Snapshot, name: str) -> Caller | None:
     """
-    A caller that can call.
+    A caller as calls see it: None when it is disabled, which no snapshot shows.
 
     Raises:
-        OperatorError: `not_found`, or `invalid` when it is disabled, which no snapshot shows.
+        OperatorError: `not_found` when there is none of that name.
     """
     from gateway.administration import callers
 
     caller = snapshot.callers.get(name)
     if caller is None:
         callers.get(desk, name)  # tells that there is none
-        raise OperatorError(
-            OperatorReason.INVALID,
-            f"The caller {name} is disabled, so every call of it is refused. Let it call again with "
-            f"`noojee-gateway caller enable {name}`.",
-        )
     return caller
 
 
@@ -70,12 +64,14 @@ def _explain(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
     pairs = [(name, value) for name, _, value in (word.partition("=") for word in args.parameters)]
     with open_desk(load_settings) as desk:
         snapshot = desk.read_snapshot()
-        caller = get_caller(desk, snapshot, args.caller)
+        caller = find_caller(desk, snapshot, args.caller)
     explanation = explain(caller, load_catalogue(), args.operation, pairs)
     if args.json:
         print_value(explanation.as_json(snapshot.version))
     else:
         sys.stdout.write(_render(args, explanation))
+        if caller is None:
+            print_note(f"The caller is disabled. Let it call again with `noojee-gateway caller enable {args.caller}`.")
     return 0 if explanation.decision.allowed else 1
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gateway.cli.desk import open_desk
-from gateway.cli.explain import get_caller
+from gateway.cli.explain import find_caller
 from gateway.cli.output import print_rows
 from gateway.cli.parser import add_verb
 
@@ -43,7 +43,7 @@ def _list(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
     columns = ["operation", "scope", "effect", "status", "served"]
     if args.caller is not None:
         with open_desk(load_settings) as desk:
-            caller = get_caller(desk, desk.read_snapshot(), args.caller)
+            caller = find_caller(desk, desk.read_snapshot(), args.caller)
         rows = [
             row | _judge(caller, operation) for row, operation in zip(rows, load_catalogue().operations, strict=True)
         ]
@@ -64,15 +64,14 @@ def _describe(operation: Operation) -> dict[str, Any]:
     }
 
 
-def _judge(caller: Caller, operation: Operation) -> dict[str, Any]:
+def _judge(caller: Caller | None, operation: Operation) -> dict[str, Any]:
     """
     What is decided of a call without parameters; rules on them may still refuse a call that stands here as allowed.
     """
-    from gateway.access.policy import decide, resolve
+    from gateway.access.explain import explain
+    from gateway.noojee.catalogue import load_catalogue
 
-    decision = resolve(caller, operation)
-    if decision.allowed:
-        decision = decide(decision, operation, ())
+    decision = explain(caller, load_catalogue(), operation.name, ()).decision
     grant = decision.grant
     return {
         "decision": "allow" if decision.allowed else "deny",

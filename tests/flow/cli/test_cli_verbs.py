@@ -155,14 +155,17 @@ def test_grants_are_listed_and_removed(cli: CommandLine) -> None:
 
 def test_a_disabled_caller_is_explained_as_such(cli: CommandLine) -> None:
     """
-    No snapshot shows it, so it is told in words.
+    Its tokens are as good as none, and a note says what helps.
     """
     cli.run("caller disable crm")
     done = cli.run(f"explain crm {STOP} --json")
     other = cli.run(f"explain nobody {STOP} --json")
 
-    assert (1, "invalid") == (done.code, done.error["reason"])
-    assert "noojee-gateway caller enable crm" in done.error["detail"]
+    plain = cli.run(f"explain crm {STOP}")
+
+    explained = json.loads(done.out)
+    assert (1, "deny", "token_invalid") == (done.code, explained["decision"], explained["reason"])
+    assert "noojee-gateway caller enable crm" in plain.err
     assert (1, "not_found") == (other.code, other.error["reason"])
 
 
