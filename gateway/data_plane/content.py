@@ -33,7 +33,7 @@ _UTF_8 = frozenset({"utf-8", "utf8"})
 @dataclass(frozen=True, slots=True)
 class Content:
     """
-    A body as it goes up.
+    A body as it goes up. It has no printable form: it may hold personal data.
 
     Attributes:
         body: Without credential parameters where it is a form; otherwise byte for byte.
@@ -44,6 +44,9 @@ class Content:
     body: bytes
     form: bytes
     content_type: bytes | None
+
+    def __repr__(self) -> str:
+        return f"<Content of {len(self.body)} bytes>"
 
 
 def read_content(operation: Operation, headers: Sequence[tuple[bytes, bytes]], raw: bytes) -> Content:
