@@ -109,6 +109,7 @@ class Change:
             raise _registry_unavailable(error) from error
         journal = self._record_intent({**event, "change": {"tag": tag, **details}, "policy_version": before})
         # From here on a crash leaves an open intent, and the version tells the next verb that nothing was changed.
+        interruption: BaseException | None = None
         try:
             with self._store.transaction() as registry:
                 write(registry)
@@ -120,11 +121,14 @@ class Change:
                 if isinstance(error, StorageError):
                     raise _registry_unavailable(error) from error
                 raise
+            interruption = None if isinstance(error, StorageError) else error
         # Committed: a crash from here on is closed as done by the next verb.
         if journal is not None:
             self._record_outcome(
                 journal, {**event, "tag": tag, "change": details or None, "policy_version": before + 1}
             )
+        if interruption is not None:
+            raise interruption  # Ctrl-C between commit and record: first the record
 
     def _record_intent(self, event: Event) -> Journal | None:
         """
