@@ -252,7 +252,19 @@ class Worker:
 
     def _start(self, coroutine: Coroutine[object, object, None]) -> None:
         self._tasks = [task for task in self._tasks if not task.done()]
-        self._tasks.append(asyncio.create_task(coroutine))
+        task = asyncio.create_task(coroutine)
+        task.add_done_callback(_tell_death)
+        self._tasks.append(task)
 
     def __repr__(self) -> str:
         return f"<Worker {self._journal.stream}: {self._running!r}>"
+
+
+def _minute_of(instant: datetime) -> datetime:
+    return instant.replace(second=0, microsecond=0)
+
+
+def _tell_death(task: asyncio.Task[None]) -> None:
+    # A task that nobody awaits would end in silence, and with it what it was there for.
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _logger.error("a task of the worker ended", exc_info=error)
