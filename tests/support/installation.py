@@ -213,28 +213,34 @@ class Gateway:
         """
         return urlsplit(str(self.ready["admin"])).port or 0
 
-    def call(
-        self,
-        target: str,
-        token: str | None = None,
-        *,
-        method: str = "POST",
-        headers: Mapping[str, str] | None = None,
-        body: bytes | None = None,
-        timeout: float = 30.0,
-        port: int | None = None,
-    ) -> Response:
+    def call(self, target: str, token: str | None = None, *, port: int | None = None, **more: Any) -> Response:
         """
-        One call on a connection of its own.
+        One call on a connection of its own, to the callers' port unless another is named. See `call`.
         """
-        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=timeout)
-        try:
-            carried = {"Authorization": f"Bearer {token}"} if token else {}
-            connection.request(method, target, body=body, headers={**carried, **(headers or {})})
-            response = connection.getresponse()
-            return Response(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
-        finally:
-            connection.close()
+        return call(port or self.port, target, token, **more)
+
+
+def call(
+    port: int,
+    target: str,
+    token: str | None = None,
+    *,
+    method: str = "POST",
+    headers: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+    timeout: float = 30.0,
+) -> Response:
+    """
+    One call on a connection of its own, with a token in the Authorization header.
+    """
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+    try:
+        carried = {"Authorization": f"Bearer {token}"} if token else {}
+        connection.request(method, target, body=body, headers={**carried, **(headers or {})})
+        response = connection.getresponse()
+        return Response(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+    finally:
+        connection.close()
 
 
 def wait_until(condition: Any, what: str, seconds: float = 10.0) -> Any:
