@@ -57,6 +57,7 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._engine = _create_engine(path)
+        self._file: tuple[int, int] | None = None
 
     @classmethod
     def create(cls, path: Path) -> Store:
@@ -157,10 +158,33 @@ class Store:
 
     @contextlib.contextmanager
     def _connect(self, *, writes: bool) -> Iterator[Connection]:
+        self._follow_path()
         with _translate_errors(self.path), self._engine.connect() as connection:
             connection = connection.execution_options(**{_WRITES: writes})  # noqa: PLW2901 - the same connection
             with connection.begin():
                 yield connection
+
+    def _follow_path(self) -> None:
+        """
+        Give up connections to a file that has no longer our name.
+
+        A connection goes on reading a registry that was moved away or replaced by a backup, so that nobody would notice
+        and no change would ever come into force.
+
+        Raises:
+            StorageError: Nothing has that name.
+        """
+        try:
+            named = self.path.stat()
+        except OSError as error:
+            meaning = _MEANINGS["SQLITE_CANTOPEN"]
+            raise StorageError(
+                f"The registry {self.path} cannot be read or written: {meaning} ({durable.describe(error)})."
+            ) from error
+        file = (named.st_dev, named.st_ino)
+        if self._file not in {None, file}:
+            self._engine.dispose()
+        self._file = file
 
     def _bring_up_to_date(self, *, may_be_empty: bool) -> None:
         with self._connect(writes=False) as connection:
