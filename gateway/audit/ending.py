@@ -17,7 +17,7 @@ from gateway.audit.segment import list_segments
 from gateway.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from gateway.audit.chain import Opening
@@ -80,13 +80,13 @@ def find_ending(path: Path) -> Ending | None:
     return None
 
 
-def find_stream_ending(folder: Path) -> Ending | None:
+def find_stream_ending(segments: Sequence[Path]) -> Ending | None:
     """
-    Where a stream ends, or None when it holds no record yet.
+    Where the stream of these segments ends, or None when it holds no record yet.
 
     Segments without any record are passed over: a crash at their birth, or a full disk, left them behind.
     """
-    for path in reversed(list_segments(folder)):
+    for path in reversed(segments):
         try:
             ending = find_ending(path)
         except FileNotFoundError:  # a probe of a full disk, removed by its writer while we looked
@@ -118,7 +118,7 @@ def iterate_backwards(folder: Path, ending: Ending | None = None) -> Iterator[li
         folder: The stream's.
         ending: Where to begin, when the asker has looked already; the stream's ending otherwise.
     """
-    ending = ending or find_stream_ending(folder)
+    ending = ending or find_stream_ending(list_segments(folder))
     if ending is None:
         return
     path, length = ending.path, ending.length

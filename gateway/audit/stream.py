@@ -123,12 +123,13 @@ class Stream:
         Where anything stands behind the last record, the file is left as it is: a new segment will say how much of it
         counts. So what a crash tore can be looked at for ever, and no old file is ever changed.
         """
-        ending = find_stream_ending(self.path)
+        segments = list_segments(self.path)
+        ending = find_stream_ending(segments)
         if ending is None:
             return
         self.head = ending.head
         self._end = Previous(ending.path.name, ending.length, ending.head.digest)
-        if ending.path == list_segments(self.path)[-1] and ending.path.stat().st_size == ending.length:
+        if ending.path == segments[-1] and ending.path.stat().st_size == ending.length:
             self._segment = Segment.resume(ending.path, ending.length)
         else:
             # Not ours to append to, but ours to be chained to: its records must be durable before any that name them.
