@@ -109,11 +109,16 @@ class Snapshots:
 
     async def follow(self) -> None:
         """
-        Refresh for ever, every half second.
+        Refresh for ever, every half second, whatever goes wrong: a change that nobody told us of must come into force.
         """
         while True:
             await asyncio.sleep(_POLL_SECONDS)
-            await self.refresh()
+            try:
+                await self.refresh()
+            except Exception:
+                if self._readable:
+                    _logger.exception("the registry met an error of ours, the last snapshot stays in force")
+                self._readable = False
 
     def __repr__(self) -> str:
         return f"<Snapshots: {self.current!r} in force, read {self.age_seconds:.1f} s ago>"
