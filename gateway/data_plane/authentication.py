@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.access.token import digest_token, has_upstream_key_form, is_well_formed
-from gateway.data_plane.carriers import Carrier, find_presented
+from gateway.data_plane.carriers import Carrier, Presented, find_presented
 from gateway.errors import CallerError, Reason
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Authenticator:
     Args:
         fingerprint: Keyed mark of a text, to recognise an API key that we hold.
         key_presented: Called with the credential's name (None where we hold no such key), the carrier and the peer when
-            a text is a Noojee key by its form or is one that we hold. Never gets the text.
+            a text is a Noojee key by its form or is one that we hold, once a request. Never gets the text.
     """
 
     def __init__(
@@ -72,8 +72,7 @@ class Authenticator:
         presented = find_presented(headers, query)
         if not presented:
             raise CallerError(Reason.TOKEN_MISSING)
-        for each in presented:
-            self._notice_key(snapshot, each.text, each.carrier, peer)
+        self._notice_keys(snapshot, presented, peer)
         if any(has_upstream_key_form(each.text) for each in presented):
             raise CallerError(Reason.UPSTREAM_KEY_PRESENTED)
         text, carrier = presented[0].text, presented[0].carrier
@@ -85,11 +84,21 @@ class Authenticator:
         in_query = any(each.carrier is Carrier.QUERY for each in presented)
         return _find_standing(snapshot, digest, carrier, now, in_query=in_query)
 
-    def _notice_key(self, snapshot: Snapshot, text: str, carrier: Carrier, peer: str) -> None:
-        if is_well_formed(text):
-            return
-        held_as = snapshot.fingerprints.get(self._fingerprint(text))
-        if held_as is not None or has_upstream_key_form(text):
+    def _notice_keys(self, snapshot: Snapshot, presented: Sequence[Presented], peer: str) -> None:
+        """
+        Tell of one sighting a request: rather of a key that we hold than of what only looks like one.
+
+        Otherwise the first could be hidden behind the second, because there is one event a minute.
+        """
+        sightings = []
+        for each in presented:
+            if is_well_formed(each.text):
+                continue
+            held_as = snapshot.fingerprints.get(self._fingerprint(each.text))
+            if held_as is not None or has_upstream_key_form(each.text):
+                sightings.append((held_as, each.carrier))
+        if sightings:
+            held_as, carrier = next((each for each in sightings if each[0] is not None), sightings[0])
             self._key_presented(held_as, carrier, peer)
 
 
