@@ -66,10 +66,10 @@ def explain(
         parameters: Decoded (name, value) pairs; they are encoded as a query and read by the call's own reader.
     """
     operation = find_operation(catalogue, operation_text)
+    if caller is None:  # told before the path is looked at (contract section 4)
+        return Explanation(Decision(Reason.TOKEN_INVALID), operation)
     if operation is None:
         return Explanation(Decision(Reason.OPERATION_UNKNOWN), None)
-    if caller is None:
-        return Explanation(Decision(Reason.TOKEN_INVALID), operation)
     resolved = resolve(caller, operation)
     if not resolved.allowed:
         return Explanation(resolved, operation)

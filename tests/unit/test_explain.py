@@ -77,6 +77,19 @@ def test_a_denial_has_the_reason_of_the_call(
     assert ("deny", reason, credential) == (got["decision"], got["reason"], got["credential"])
 
 
+@pytest.mark.parametrize(
+    ("text", "operation"),
+    [("CallManagementAPI/stop", "CallManagementAPI/stop"), ("Time", "Time"), ("No/such", None)],
+)
+def test_a_disabled_caller_s_tokens_are_invalid(text: str, operation: str | None) -> None:
+    """
+    Whatever the operation: the token is looked at first.
+    """
+    got = explain(None, load_catalogue(), text, []).as_json(7)
+
+    assert ("deny", "token_invalid", operation) == (got["decision"], got["reason"], got["operation"])
+
+
 def test_an_operation_is_named_by_its_path_too() -> None:
     """
     Both ways lead to the same operation.
