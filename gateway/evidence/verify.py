@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = ["verify"]
 
-_LOOKS = 3
+_LOOKS = 10
+"""A fault is told after two looks that agree; so many that do not are a disk that comes and goes all the time."""
+
 _PAUSE_SECONDS = 0.05
 """Longer than a write that is under way takes to become whole lines."""
 
@@ -63,7 +65,7 @@ def _look(folder: Path) -> _Walk:
         walk = _Walk(folder)
         try:
             walk.run()
-        except FileNotFoundError:  # a probe of a failing disk, taken back by its writer
+        except FileNotFoundError:  # a segment of the listing is gone: the next look has a listing of its own
             continue
         except OSError as error:
             raise StorageError(f"the journal's stream {folder.name} cannot be read: {error.strerror}") from error
@@ -122,7 +124,8 @@ class _Walk:
         It must hold no record, or have been written for the very place that the next segment took: then its writer was
         told that it failed. A file from elsewhere would be a segment that somebody moved.
         """
-        if _measure(path) and (member is None or openings[path] != openings[member]):
+        # Behind the last member stands only what held no record when this look began; what it holds now is news.
+        if member is not None and openings[path] != openings[member] and _measure(path):
             raise _BadLine(path, 1, Fault.SEGMENT_OUT_OF_PLACE)
         self._note_torn(path, 0, is_last=member is None)
 
@@ -186,7 +189,10 @@ class _Walk:
         """
         Report what stands behind the records, unless it is a write that is under way.
         """
-        size = path.stat().st_size
+        try:
+            size = path.stat().st_size
+        except FileNotFoundError:  # as in _measure
+            return
         if is_last and size > offset:
             time.sleep(_PAUSE_SECONDS)
             if path.stat().st_size != size or _measure(path) != offset:
@@ -201,6 +207,8 @@ def _measure(path: Path) -> int:
     """
     try:
         ending = find_ending(path)
+    except FileNotFoundError:  # a probe of a failing disk, taken back by its writer
+        return 0
     except StorageError:
         return path.stat().st_size  # damaged at its end: the walk will say where
     return ending.length if ending else 0
