@@ -47,9 +47,9 @@ def add_parser(nouns: Nouns) -> None:
     show.add_argument("name", metavar="NAME")
     _add_set(verbs)
     for name, run, summary in (
-        ("disable", _disable, "Refuse all of a caller's tokens; ends when every running gateway does."),
+        ("disable", _disable, "Refuse all of a caller's tokens; returns when every running gateway does."),
         ("enable", _enable, "Let a disabled caller call again."),
-        ("remove", _remove, "Remove a caller with its tokens and grants; ends when every running gateway refuses it."),
+        ("remove", _remove, "Remove a caller, its tokens and grants; returns when every running gateway refuses it."),
     ):
         verb = add_verb(verbs, name, run, summary=summary, examples=[f"noojee-gateway caller {name} crm"])
         verb.add_argument("name", metavar="NAME")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from gateway.cli.desk import open_desk
 from gateway.cli.output import print_note, print_value
 from gateway.cli.parser import add_verb
+from gateway.errors import Reason
 
 if TYPE_CHECKING:
     import argparse
@@ -82,4 +83,15 @@ def _render(args: argparse.Namespace, explanation: Explanation) -> str:
     if decision.reason is None:
         return f"allow: {args.caller} may call {args.operation} ({using})\n"
     rule = f", rule {decision.rule}" if decision.rule is not None else ""
-    return f"deny: {decision.reason.code} ({using}{rule})\n{decision.reason.title}. {decision.reason.advice}\n"
+    return f"deny: {decision.reason.code} ({using}{rule})\n{decision.reason.title}. {_advise(args, decision.reason)}\n"
+
+
+def _advise(args: argparse.Namespace, reason: Reason) -> str:
+    """
+    What the operator can do; the reason's own advice speaks to the caller.
+    """
+    if reason is Reason.OPERATION_NOT_GRANTED:
+        return (
+            f"Grant it with `noojee-gateway grant add {args.caller} --credential NAME --operations {args.operation}`."
+        )
+    return reason.advice

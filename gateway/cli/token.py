@@ -47,7 +47,7 @@ def add_parser(nouns: Nouns) -> None:
         verbs,
         "revoke",
         _revoke,
-        summary="End a token; ends when every running gateway refuses it.",
+        summary="End a token; returns when every running gateway refuses it.",
         examples=["noojee-gateway token revoke TOKEN_ID"],
     )
     revoke.add_argument("token_id", metavar="TOKEN_ID")

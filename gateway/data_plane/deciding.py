@@ -179,6 +179,8 @@ def _allowed(decision: Decision, record: CallRecord) -> Decision:
     detail = None
     if decision.rule is not None:
         detail = f"{decision.reason.advice} The rule is {decision.rule}."
+    elif decision.reason is Reason.OPERATION_NOT_GRANTED and record.operation is not None:
+        detail = f"{record.operation.name} is not granted to this caller. {decision.reason.advice}"
     raise CallerError(decision.reason, detail)
 
 
