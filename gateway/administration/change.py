@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from gateway.audit.event import Tag
 from gateway.audit.recovery import recover_change
@@ -108,27 +108,52 @@ class Change:
         except StorageError as error:
             raise _registry_unavailable(error) from error
         journal = self._record_intent({**event, "change": {"tag": tag, **details}, "policy_version": before})
+
+        def write_all(registry: Transaction) -> None:
+            write(registry)
+            if journal is None:
+                registry.add_owed_event(self._owe(tag, subject, details, registry.version))
+
         # From here on a crash leaves an open intent, and the version tells the next verb that nothing was changed.
-        interruption: BaseException | None = None
+        failed: Event = {**event, "change": details or None, "policy_version": before}
+        interruption = self._commit_or_fail(write_all, journal, failed)
+        # Committed: a crash from here on is closed as done by the next verb.
+        if journal is not None:
+            self._record_outcome(journal, {**failed, "tag": tag, "policy_version": before + 1})
+        if interruption is not None:
+            raise interruption  # Ctrl-C between commit and record: first the record
+
+    def _commit_or_fail(
+        self, write: Callable[[Transaction], None], journal: Journal | None, failed: Event
+    ) -> BaseException | None:
+        """
+        Return when the change is committed, with what interrupted it afterwards; otherwise record `failed` and raise.
+        """
+        before = cast("int", failed["policy_version"])
         try:
-            with self._store.transaction() as registry:
-                write(registry)
-                if journal is None:
-                    registry.add_owed_event(self._owe(tag, subject, details, registry.version))
+            self._commit(write, before)
         except BaseException as error:
             if not self._is_committed(before, error):
-                self._record_failure(journal, {**event, "change": details, "policy_version": before}, error)
+                self._record_failure(journal, failed, error)
                 if isinstance(error, StorageError):
                     raise _registry_unavailable(error) from error
                 raise
-            interruption = None if isinstance(error, StorageError) else error
-        # Committed: a crash from here on is closed as done by the next verb.
-        if journal is not None:
-            self._record_outcome(
-                journal, {**event, "tag": tag, "change": details or None, "policy_version": before + 1}
-            )
-        if interruption is not None:
-            raise interruption  # Ctrl-C between commit and record: first the record
+            return None if isinstance(error, StorageError) else error
+        return None
+
+    def _commit(self, write: Callable[[Transaction], None], before: int) -> None:
+        """
+        One transaction; for what ends access once more, with the space of the registry's reserve.
+        """
+        try:
+            with self._store.transaction() as registry:
+                write(registry)
+        except StorageError:
+            # Nothing may be written twice: the version tells that the first attempt left nothing.
+            if not (self._may_go_unrecorded and self._store.reserve.give_up() and self._store.version() == before):
+                raise
+            with self._store.transaction() as registry:
+                write(registry)
 
     def _record_intent(self, event: Event) -> Journal | None:
         """

@@ -178,9 +178,10 @@ class Desk:
 
     def close(self) -> None:
         """
-        Close the registry. Idempotent.
+        Close the registry, and make its reserve again if it was used. Idempotent.
         """
         self._store.close()
+        self._store.reserve.keep()
 
     def __enter__(self) -> Self:
         return self

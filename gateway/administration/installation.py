@@ -120,6 +120,7 @@ def _create_registry(path: Path, journal: Journal, made_before: list[str]) -> li
     try:
         with Store.create(path) as store:
             version = store.version()
+        store.reserve.keep()
     except StorageError as error:
         raise OperatorError(OperatorReason.REGISTRY_UNAVAILABLE, error.detail) from error
     journal.record_now({**event, "tag": Tag.REGISTRY_INITIALISED, "change": details, "policy_version": version})

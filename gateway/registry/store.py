@@ -16,6 +16,7 @@ from urllib.parse import quote
 from gateway import durable
 from gateway.errors import OperatorError, OperatorReason, StorageError
 from gateway.registry.migrating import REVISIONS, find_revision, migrate
+from gateway.registry.reserve import Reserve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,8 +40,10 @@ _PRAGMAS = (
     "secure_delete=ON",  # a removed key leaves the file, sealed or not
 )
 _WRITES = "gateway_writes"
+_NO_ROOM = frozenset({"SQLITE_FULL", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_WRITE", "SQLITE_CANTOPEN"})
 _MEANINGS = {
     "SQLITE_FULL": "the disk is full",
+    "SQLITE_IOERR": "its disk is full or failing",
     "SQLITE_BUSY": "another process holds it",
     "SQLITE_READONLY": "it or its folder is read-only",
     "SQLITE_CANTOPEN": "it is missing or may not be opened",
@@ -56,7 +59,8 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._engine = _create_engine(path)
+        self.reserve = Reserve(path)
+        self._engine = _create_engine(path, self.reserve)
         self._file: tuple[int, int] | None = None
 
     @classmethod
@@ -202,25 +206,17 @@ class Store:
                 migrate(connection)
 
 
-def _create_engine(path: Path) -> Engine:
+def _create_engine(path: Path, reserve: Reserve) -> Engine:
     from sqlalchemy import QueuePool, create_engine, event
 
     def connect() -> sqlite3.Connection:
-        # mode=rw: a registry that is gone must be an error, never an empty one that denies everybody.
-        connection = sqlite3.connect(
-            f"file:{quote(os.fsencode(path.absolute()))}?mode=rw",
-            uri=True,
-            timeout=_BUSY_SECONDS,
-            isolation_level=None,  # transactions begin where `begin` below says so: DDL is then transactional, too
-            check_same_thread=False,  # the pool lends a connection to one thread at a time
-        )
         try:
-            for pragma in _PRAGMAS:
-                connection.execute(f"PRAGMA {pragma}")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+            return _open_connection(path)
+        except sqlite3.OperationalError as error:
+            # Without room for its shared memory SQLite does not even read.
+            if error.sqlite_errorname not in _NO_ROOM or not reserve.give_up():
+                raise
+        return _open_connection(path)
 
     engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool, hide_parameters=True)
 
@@ -232,6 +228,25 @@ def _create_engine(path: Path) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _open_connection(path: Path) -> sqlite3.Connection:
+    # mode=rw: a registry that is gone must be an error, never an empty one that denies everybody.
+    connection = sqlite3.connect(
+        f"file:{quote(os.fsencode(path.absolute()))}?mode=rw",
+        uri=True,
+        timeout=_BUSY_SECONDS,
+        isolation_level=None,  # transactions begin where the engine's `begin` says so: DDL is then transactional, too
+        check_same_thread=False,  # the pool lends a connection to one thread at a time
+    )
+    try:
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # opens the log files
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 @contextlib.contextmanager

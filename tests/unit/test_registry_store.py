@@ -22,6 +22,7 @@ from alembic.script import ScriptDirectory
 from gateway.errors import OperatorError, OperatorReason, StorageError
 from gateway.registry import migrating
 from gateway.registry.migrating import REVISIONS
+from gateway.registry.reserve import Reserve
 from gateway.registry.rows import CallerRow, TokenRow
 from gateway.registry.schema import metadata
 from gateway.registry.store import Store
@@ -274,3 +275,21 @@ def test_heavy_imports_wait_until_they_are_needed() -> None:
     )
 
     assert 0 == subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode
+
+
+def test_the_reserve_is_kept_given_up_and_filled_up(tmp_path: Path) -> None:
+    """
+    256 KiB beside the registry, private; given up once; a part of it is filled up again; a missing folder is no error.
+    """
+    path = tmp_path / "gateway.db-reserve"
+    reserve = Reserve(tmp_path / "gateway.db")
+    reserve.keep()
+    first = (path.stat().st_size, stat.S_IMODE(path.stat().st_mode))
+    given_up = [reserve.give_up(), reserve.give_up()]
+    path.write_bytes(b"x" * 1000)
+    reserve.keep()
+    Reserve(tmp_path / "missing" / "gateway.db").keep()
+
+    assert (256 * 1024, 0o600) == first
+    assert [True, False] == given_up
+    assert 256 * 1024 == path.stat().st_size
