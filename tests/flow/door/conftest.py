@@ -145,7 +145,7 @@ class House:
         self.loop = loop_factory()
         self.loop.set_exception_handler(lambda _, context: self.complaints.append(context))
         self.complaints: list[dict[str, Any]] = []
-        self._thread = threading.Thread(target=self.loop.run_forever)
+        self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
         self._thread.start()
         chosen = handle or tell
 
@@ -221,16 +221,18 @@ class House:
         """
         Stop, and see that nothing was left and nothing complained of.
         """
-        assert self.complaints == []
+        try:
+            assert self.complaints == []
 
-        self.run(self.server.stop())
-        self.wait_until(lambda: not self.hall.doors and not self.hall.running, "an empty hall")
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join()
+            self.run(self.server.stop())
+            self.wait_until(lambda: not self.hall.doors and not self.hall.running, "an empty hall")
+
+            assert self.hall.admitted == 0
+            assert self.complaints == []
+        finally:
+            self.loop.call_soon_threadsafe(self.loop.stop)
+            self._thread.join(PATIENCE_SECONDS)
         self.loop.close()
-
-        assert self.hall.admitted == 0
-        assert self.complaints == []
 
 
 async def tell(call: Call, answer: Answer) -> None:

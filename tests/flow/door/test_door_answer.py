@@ -7,11 +7,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
 
 from gateway.data_plane.inbound import CallerLeft, CallerStalled
+from gateway.errors import CallerError, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,21 +131,58 @@ def test_a_bug_in_the_handler_is_500_and_tells_no_secret(
     async def handle(call: Call, answer: Answer) -> None:
         if call.target.startswith(b"/none"):
             return
-        if call.target.startswith(b"/split"):
-            await answer.send(200, [(b"X", b"a\r\nSet-Cookie: b")], b"")
+        for name, breaking in ((b"/lf", b"\n"), (b"/cr", b"\r"), (b"/nul", b"\0")):
+            if call.target.startswith(name):
+                await answer.send(200, [(b"X", b"a" + breaking + b"Set-Cookie: b")], b"")
         raise RuntimeError(secret)
 
     house = open_house(handle)
     caplog.set_level(logging.DEBUG)
     with house.connect() as caller:
-        for target in (b"/raise?apiKey=njg_marked", b"/none?apiKey=njg_marked", b"/split?apiKey=njg_marked"):
-            reply = caller.send(REQUEST % target).read_reply()
+        for target in (b"/raise", b"/none", b"/lf", b"/cr", b"/nul"):
+            reply = caller.send(REQUEST % (target + b"?apiKey=njg_marked")).read_reply()
 
             assert (500, "internal_error") == (reply.status, json.loads(reply.body)["reason"])
             assert "set-cookie" not in reply.headers
     assert "RuntimeError" in caplog.text
     assert "test_door_answer.py" in caplog.text
     assert secret not in caplog.text
+
+
+def test_a_refusal_carries_the_headers_of_its_status(open_house: OpenHouse) -> None:
+    """
+    `WWW-Authenticate` on 401, `Allow` on 405, `Retry-After` when waiting helps; a full stop ends every sentence.
+    """
+
+    async def handle(call: Call, _: Answer) -> None:
+        reason = Reason[call.target[1:].decode()]
+        raise CallerError(reason, retry_after_seconds=7 if reason is Reason.DRAINING else None)
+
+    house = open_house(handle)
+    with house.connect() as caller:
+        for reason, name, value in (
+            (Reason.TOKEN_MISSING, "www-authenticate", "Bearer"),
+            (Reason.METHOD_NOT_ALLOWED, "allow", "POST"),
+            (Reason.DRAINING, "retry-after", "7"),
+        ):
+            reply = caller.send(REQUEST % f"/{reason.name}".encode()).read_reply()
+
+            assert (reason.status, value) == (reply.status, reply.headers[name])
+            assert json.loads(reply.body)["detail"].endswith(".")
+    assert 3 == len(house.refusals)
+
+
+def test_small_answers_do_not_wait_for_an_ack(open_house: OpenHouse) -> None:
+    """
+    TCP_NODELAY is on, though the listening socket does not name its protocol (asyncio sets it only if it does).
+    """
+    house = open_house()
+    with house.connect():
+        house.wait_for_doors(1)
+        (door,) = house.hall.doors
+        connection = door._wire._transport.get_extra_info("socket")
+
+        assert 0 != connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_a_cancelled_call_is_answered(open_house: OpenHouse) -> None:
