@@ -452,3 +452,129 @@ def _many_tokens(desk: Desk) -> tuple[Any, ...]:
             registry.add_token(TokenRow(f"{number:012}", "large", desk.clock.now(), None, None), str(number).encode())
 
     return Tag.TOKEN_ISSUED, "many", json.loads("{}"), write
+
+
+def _fail_store(patch: pytest.MonkeyPatch, name: str, *, after: int = 0) -> None:
+    """
+    Let a method of the store raise, from its call `after` + 1 on.
+    """
+    method, calls = getattr(Store, name), []
+
+    def fail(store: Store, *arguments: Any, **options: Any) -> Any:
+        calls.append(name)
+        if len(calls) > after:
+            raise StorageError("The registry cannot be read or written: the disk is failing.")
+        return method(store, *arguments, **options)
+
+    patch.setattr(Store, name, fail)
+
+
+def test_a_registry_that_cannot_be_read_changes_nothing(
+    office: Office, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Neither to settle what is open nor to know the version: then nothing is intended.
+    """
+    before = office.read_journal()
+    for name in ("reading", "version"):
+        with monkeypatch.context() as patch:
+            _fail_store(patch, name)
+            with pytest.raises(OperatorError, match="the disk is failing"):
+                callers.add(desk, "next", networks=(), query_token_allowed=True)
+    with monkeypatch.context() as patch:
+        _fail_store(patch, "version")
+        with pytest.raises(OperatorError, match="Nothing was changed") as caught:
+            callers.disable(desk, "crm")
+
+    assert OperatorReason.REGISTRY_UNAVAILABLE == caught.value.reason
+    assert before == office.read_journal()
+
+
+def test_a_commit_of_which_nothing_can_be_known_is_left_open_and_closed_later(
+    office: Office, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    No guess: the operator is told that it is not known, and the next verb asks the version.
+    """
+    before = len(office.read_journal())
+    with monkeypatch.context() as patch:
+        _fail_store(patch, "transaction")
+        _fail_store(patch, "version", after=1)
+        with pytest.raises(OperatorError, match="whether it was cannot be read") as caught:
+            callers.change(desk, "crm", query_token_allowed=False)
+    left_open = office.read_tags()[before:]
+    callers.add(desk, "next", networks=(), query_token_allowed=True)
+
+    assert OperatorReason.REGISTRY_UNAVAILABLE == caught.value.reason
+    assert ["change.intended"] == left_open
+    assert ["change.intended", "change.failed"] == office.read_tags()[before : before + 2]
+
+
+def test_a_failure_that_cannot_be_recorded_is_told_and_closed_later(
+    office: Office, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The first error is the one that the operator needs; the open intent is the next verb's to close.
+    """
+    before = len(office.read_journal())
+    with monkeypatch.context() as patch:
+        _fail_store(patch, "transaction")
+        _fail_record(patch, number=2)
+        with pytest.raises(OperatorError, match="the disk is failing"):
+            callers.change(desk, "crm", query_token_allowed=False)
+    callers.add(desk, "next", networks=(), query_token_allowed=True)
+
+    assert ["change.intended", "change.failed", "change.intended", "caller.added"] == office.read_tags()[before:]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"), [(RuntimeError("marked"), "internal"), (KeyboardInterrupt(), "interrupted")]
+)
+def test_what_fails_or_is_interrupted_before_the_commit_is_recorded_as_failed(
+    office: Office, desk: Desk, monkeypatch: pytest.MonkeyPatch, error: BaseException, reason: str
+) -> None:
+    """
+    With a word for why, and without the text of a foreign error.
+    """
+
+    def fail(_: Store) -> None:
+        raise error
+
+    monkeypatch.setattr(Store, "transaction", fail)
+    with pytest.raises(type(error)):
+        callers.disable(desk, "crm")
+    last = office.read_journal()[-1]
+
+    assert ("change.failed", reason) == (last["tag"], last["reason"])
+
+
+def test_a_journal_that_cannot_be_opened_or_settled_does_not_keep_access_open(
+    office: Office, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Neither does it let anything else happen.
+    """
+    with monkeypatch.context() as patch:
+        patch.setattr(durable, "lock", _raise_no_space)
+        with pytest.raises(OperatorError, match="not on record yet"):
+            callers.disable(desk, "crm")
+        with pytest.raises(OperatorError, match="cannot be opened") as unopened:
+            callers.enable(desk, "crm")
+    with monkeypatch.context() as patch:
+        _fail_record(patch, number=1)
+        with pytest.raises(OperatorError, match="An earlier change") as unsettled:
+            callers.enable(desk, "crm")
+    with monkeypatch.context() as patch:
+        _fail_record(patch, number=1)
+        with pytest.raises(OperatorError, match="not on record yet"):
+            credentials.remove(desk, "alice")
+    state = callers.get(desk, "crm")["state"]
+    callers.enable(desk, "crm")
+
+    assert "disabled" == state
+    assert OperatorReason.JOURNAL_UNAVAILABLE == unopened.value.reason == unsettled.value.reason
+    assert ["caller.disabled", "credential.removed", "change.intended", "caller.enabled"] == office.read_tags()[-4:]
+
+
+def _raise_no_space(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
