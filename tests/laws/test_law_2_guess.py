@@ -1,0 +1,168 @@
+"""
+Law 2, no guess: one durable intent and one outcome for each attempt, and the outcome is what is known, not hoped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import http.client
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from installation import API, CAMPAIGN_API, Installation, wait_until
+from trap import create_server_context, open_trap
+from worker_in_loop import open_worker
+
+import gateway
+
+if TYPE_CHECKING:
+    from noojee import House, Noojee
+
+START = f"{API}/start?extenOrUniqueId=410"
+DIAL = f"{API}/dial?number=0412345678&extenOrUniqueId=SIP/410"
+READ = f"{CAMPAIGN_API}/getCampaignList?fTemplateId=1"
+
+
+@pytest.mark.parametrize("target", [START, DIAL, READ])
+@pytest.mark.parametrize(
+    ("kind", "value", "outcome"),
+    [
+        ("body", '{"Code": 0}', "succeeded"),
+        ("body", '{"Code": -7}', "refused"),
+        ("status", 403, "refused"),
+        ("status", 500, "failed"),
+        ("status", 503, "failed"),
+        ("redirect", "https://127.0.0.1:9/", "failed"),
+        ("reset_before", None, "unknown"),
+        ("reset_after", None, "unknown"),
+        ("cut", 5, "unknown"),
+        ("truncated", '{"Code": 0', "unknown"),
+        ("raw", "HTTP/1.1 200 OK\r\nContent-Le", "unknown"),
+    ],
+)
+def test_each_call_is_sent_once_and_has_one_outcome(
+    house: House, noojee: Noojee, target: str, kind: str, value: object, outcome: str
+) -> None:
+    """
+    Whatever Noojee does, and whether the catalogue calls the operation safe to retry or not.
+    """
+    noojee.break_next("*", kind, value)
+
+    response = house.call(target)
+
+    assert 1 == len(noojee.requests())
+    records = house.records_of(response)
+    assert [("call.intended", 1), ("call.ended", 1)] == [(record["tag"], record["attempt"]) for record in records]
+    assert outcome == records[1]["outcome"]
+
+
+@pytest.mark.parametrize(
+    ("what", "outcome", "fate"),
+    [
+        ("nobody listens", "not_sent", "it was not sent"),
+        ("closed before the handshake", "not_sent", "it was not sent"),
+        ("closed after the handshake", "unknown", "it may have been carried out"),
+    ],
+)
+def test_not_sent_is_told_only_when_no_byte_was_handed_over(
+    tmp_path: Path, noojee: Noojee, what: str, outcome: str, fate: str
+) -> None:
+    """
+    Without a handshake nothing can have left; once it is over, a connection that breaks proves nothing.
+    """
+    context = create_server_context(noojee.simulator.ca_file.parent) if what == "closed after the handshake" else None
+    with open_trap(context, reads=False) as trap:
+        installation = Installation(tmp_path / "data", noojee.simulator)
+        installation.set_up(url=f"https://127.0.0.1:{trap.port}")
+        token = installation.add_caller("crm", [("everything", ["*"])])
+        if what == "nobody listens":
+            trap.close()
+
+        async def transcript() -> None:
+            async with open_worker(installation) as worker:
+                response = await worker.call(START, token)
+
+                assert 502 == response.status
+                assert fate in response.json()["detail"]
+
+        asyncio.run(transcript())
+    assert ["call.intended", "call.ended"] == [record["tag"] for record in installation.calls()]
+    assert outcome == installation.calls()[-1]["outcome"]
+
+
+def test_a_complete_reply_decides_though_the_caller_has_left(house: House, noojee: Noojee) -> None:
+    """
+    A telephone rings on; only a read is given up with its caller.
+    """
+    outcomes = []
+    for target in (DIAL, READ):
+        noojee.break_next("*", "delay", 0.5)
+        before = {record["request_id"] for record in house.installation.calls()}
+        connection = http.client.HTTPConnection("127.0.0.1", house.gateway.port)
+        connection.request("POST", target, headers={"Authorization": f"Bearer {house.tokens['all']}"})
+        wait_until(noojee.requests, "the call is at Noojee")
+
+        connection.close()
+
+        ended = wait_until(functools.partial(find_ended, house.installation, before), "its outcome")
+        outcomes.append(ended[0]["outcome"])
+        noojee.reset()
+
+    assert ["succeeded", "abandoned"] == outcomes
+
+
+def find_ended(installation: Installation, before: set[str]) -> list[dict[str, Any]]:
+    """
+    The outcomes of calls that are not among those before.
+    """
+    calls = installation.calls()
+    return [record for record in calls if record["tag"] == "call.ended" and record["request_id"] not in before]
+
+
+def test_what_a_crash_left_open_is_closed_as_unknown_and_not_sent_again(
+    installation: Installation, noojee: Noojee
+) -> None:
+    """
+    Killed while Noojee dials: the next start closes the intent once, the start after that finds nothing to close.
+    """
+    token = installation.add_caller("crm", [("everything", ["*"])])
+    noojee.break_next("CallManagementAPI/dial", "delay", 20)
+    with installation.serve() as gateway:
+
+        def dial() -> None:
+            with contextlib.suppress(OSError, http.client.HTTPException):  # its gateway is killed
+                gateway.call(DIAL, token)
+
+        dialling = threading.Thread(target=dial)
+        dialling.start()
+        wait_until(noojee.requests, "the dial is at Noojee")
+        gateway.process.kill()
+        gateway.process.wait(10)
+        dialling.join()
+    assert ["call.intended"] == [record["tag"] for record in installation.calls()]
+
+    async def restart() -> None:
+        async with open_worker(installation):
+            pass
+
+    for _ in range(2):
+        asyncio.run(restart())
+
+    intended, ended = installation.calls()
+    assert (intended["request_id"], intended["attempt"]) == (ended["request_id"], ended["attempt"])
+    assert ("call.ended", "unknown") == (ended["tag"], ended["outcome"])
+    assert 1 == len(noojee.requests())
+
+
+def test_no_code_reads_what_the_catalogue_calls_safe_to_retry() -> None:
+    """
+    It is documentation: nobody knows what a second sending does but Noojee.
+    """
+    package = Path(gateway.__file__).parent
+    readers = [path for path in package.rglob("*.py") if "safe_to_retry" in path.read_text(encoding="utf-8")]
+
+    assert [] == readers
