@@ -96,7 +96,8 @@ class Pipeline:
         except CallerError as refusal:
             await answer.send(*render(refusal.reason, call.request_id, refusal.detail, refusal.retry_after_seconds))
         except CallerLeft:
-            pass  # nobody is there to be answered
+            # Most likely nobody is there; but a caller may have closed its sending side alone, and then hears of it.
+            await answer.send(*render(Reason.REQUEST_MALFORMED, call.request_id, "The body ended before its length."))
 
     async def _serve(self, call: Call, answer: Answer, running: RunningCall) -> None:
         record = CallRecord(call.request_id, running.standing, call.peer, self._clock.monotonic())
@@ -158,6 +159,10 @@ class Pipeline:
             await answer.send(reply.status, exchange.headers_down(reply), reply.body)
         elif ending.reason is not None:
             await self._answer_lost(call, answer, ending)
+        elif not answer.started:
+            # Abandoned by its caller. The same: whoever closed only its sending side gets an answer (law 7).
+            detail = "You closed the connection while the call was under way; it changed nothing."
+            await answer.send(*render(Reason.REQUEST_TIMEOUT, call.request_id, detail))
 
     async def _watch(self, exchange: Exchange, call: Call, running: RunningCall) -> Ending:
         """

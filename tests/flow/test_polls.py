@@ -5,6 +5,7 @@ Long polls: held, left by their caller, ended by us.
 from __future__ import annotations
 
 import http.client
+import socket
 import threading
 from typing import TYPE_CHECKING
 
@@ -177,3 +178,22 @@ def open_intents(installation: Installation) -> list[str]:
     calls = installation.calls()
     ended = {call["request_id"] for call in calls if call["tag"] == "call.ended"}
     return [call["request_id"] for call in calls if call["tag"] == "call.intended" and call["request_id"] not in ended]
+
+
+def test_a_caller_that_closes_only_its_sending_side_still_gets_an_answer(
+    installation: Installation, noojee: Noojee
+) -> None:
+    """
+    From here it looks as if it had left, so its poll is abandoned; but nobody who listens is left without an answer.
+    """
+    token = installation.add_caller("crm", [("everything", ["*"])])
+    with installation.serve() as gateway, socket.create_connection(("127.0.0.1", gateway.port), 20) as caller:
+        head = f"POST {POLL} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n"
+        caller.sendall(head.encode())
+        wait_until(noojee.polls, "the poll waits at Noojee")
+
+        caller.shutdown(socket.SHUT_WR)
+
+        assert caller.recv(65536).startswith(b"HTTP/1.1 408 ")
+        wait_until(lambda: not noojee.polls(), "the poll at Noojee ends")
+    assert "abandoned" == installation.calls()[-1]["outcome"]
