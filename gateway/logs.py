@@ -1,5 +1,7 @@
 """
-Logging to standard error, for `serve` and `demo`: one formatter, one line a record.
+Logging to standard error: one formatter, one line a record.
+
+`serve`, `demo` and `simulate` log; a verb says what there is to say by its result or its error, and logs nothing.
 
 Law 3 rests on it twice. The libraries that print URLs, in which a key or a token may stand, are kept at warnings at
 every level. And of an exception only what cannot hold a secret is shown: where it was raised and its type; its text
@@ -23,7 +25,7 @@ from gateway.errors import GatewayError
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["LineFormatter", "configure_logging", "render_exception", "render_trace"]
+__all__ = ["LineFormatter", "configure_logging", "quiet_logging", "render_exception", "render_trace"]
 
 QUIETED = (
     "alembic",
@@ -94,6 +96,17 @@ def configure_logging(level: str, stream: TextIO | None = None) -> None:
     asyncio_logger.filters[:] = [_keep_first_line]
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_uncaught_in_thread
+
+
+def quiet_logging() -> None:
+    """
+    For a process that does not log: show only what is critical, in our form.
+
+    Python's own last resort would print warnings beside the one error of a verb, and of exceptions their texts.
+    """
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(LineFormatter())
+        logging.lastResort.setLevel(logging.CRITICAL)
 
 
 def render_exception(error: BaseException) -> str:

@@ -101,8 +101,10 @@ def _is_text(word: str) -> bool:
 
 
 def _load_settings() -> Settings:
+    from gateway.logs import quiet_logging
     from gateway.settings import load_settings  # pydantic costs more than the rest of a usage error
 
+    quiet_logging()
     return load_settings()
 
 

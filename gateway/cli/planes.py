@@ -70,6 +70,8 @@ def _demo(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
 
 def _simulate(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
     del load_settings  # `simulate` is exempt from settings
+    from gateway.logs import configure_logging
     from gateway.simulator import command
 
+    configure_logging("warning")  # else an exception would be printed whole, and a key may stand in its text
     return command.run(args)

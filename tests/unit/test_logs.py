@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import io
 import logging
+import subprocess
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -128,3 +129,22 @@ def test_only_texts_that_cannot_hold_a_secret_are_rendered(error: Exception, exp
     Errors of ours and the system's words; of every other exception the type.
     """
     assert expected == render_exception(error)
+
+
+def test_a_verb_shows_only_what_is_critical_and_no_exceptions_text() -> None:
+    """
+    Without a handler Python's last resort would print warnings, and exceptions whole.
+    """
+    script = (
+        "import logging; from gateway.logs import quiet_logging; quiet_logging()\n"
+        "try: raise RuntimeError('" + SECRET + "')\n"
+        "except RuntimeError:\n"
+        "    logging.getLogger('a').exception('not shown')\n"
+        "    logging.getLogger('b').critical('stopped', exc_info=True)"
+    )
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert "CRITICAL b stopped exception=RuntimeError" in done.stderr
+    assert 1 == done.stderr.count("\n")
+    assert SECRET not in done.stderr
