@@ -17,8 +17,8 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gateway.administration.change import settle_changes
 from gateway.audit.journal import Journal, StreamBusyError
-from gateway.audit.recovery import recover_change
 from gateway.clock import SystemClock
 from gateway.control_plane.process import ControlPlane
 from gateway.data_plane.bounds import Bounds
@@ -202,7 +202,8 @@ def _recover_admin_stream(settings: Settings) -> None:
     with contextlib.suppress(StreamBusyError):
         journal = Journal.open(settings.data_dir / "journal", "admin", node=settings.node, clock=SystemClock())
         try:
-            recover_change(journal, Store.open(settings.data_dir / "gateway.db").version())
+            with Store.open(settings.data_dir / "gateway.db") as store:
+                settle_changes(journal, store)
         finally:
             journal.close()
 
