@@ -1,5 +1,5 @@
 """
-The hash method of Administrator before 4.9.0.10 as text: the server's time, the pair made of it, the reply to an old one.
+The hash method of Administrator before 4.9.0.10 as text: the server's time, the pair of it, the reply to an old one.
 
 Source: the vendor's authentication page (HASH method); the reply to an expired pair stands on older versions of the
 hangup page. When a pair may be used is `upstream.pair_book`'s to know.

@@ -11,6 +11,9 @@ The documents are silent on the following; what stands here is our choice, and a
 - what an address outside the white-list sees: HTTP 403 with a JSON error;
 - what a missing, an unknown or a too weak key sees: HTTP 401, 403 and 403 with a negative `Code`;
 - negative codes other than -1 (an expired hash pair): every refusal has `Code` -2;
+- the HTTP status of the reply to an expired hash pair: 200; of a sixth authentication attempt at once: 429, to `Time`;
+- whose hour it is: a pair's hour begins with its first use; what counts as one of five attempts: see `hash_pairs`;
+- the hash method with a user key: served; a pair beside an `apiKey`: the key counts;
 - a missing or unreadable parameter, a stop without a start, a second start, a hangup without a call: HTTP 400;
 - whether parameters are read from a form body too: they are, as a servlet does, the query first;
 - GET, which the vendor's own client uses on some methods against its documents: 405, as documented;

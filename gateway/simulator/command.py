@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
 
     from gateway.simulator.server import Simulator
 
@@ -24,6 +23,7 @@ __all__ = ["add_arguments", "run"]
 
 _DEFAULT_PORT = 8443
 _LAST_PORT = 65535
+_LONGEST_PAIR_SECONDS = 86_400
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +33,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=_DEFAULT_PORT, help="port on 127.0.0.1; 0 takes a free one (8443)")
     parser.add_argument("--data-dir", type=Path, metavar="D", help="keep keys and CA here (a throw-away folder)")
     parser.add_argument("--allow", action="append", metavar="CIDR", help="white-list of source addresses (loopback)")
+    parser.add_argument(
+        "--pair-first-use",
+        type=float,
+        default=10.0,
+        metavar="S",
+        help="seconds within which a pair of the hash method must first be used (10)",
+    )
+    parser.add_argument(
+        "--pair-lifetime",
+        type=float,
+        default=3600.0,
+        metavar="S",
+        help="seconds for which such a pair is good after its first use (3600)",
+    )
     parser.add_argument("--json", action="store_true", help="tell the ready line and errors as JSON")
 
 
@@ -49,6 +63,9 @@ def run(args: argparse.Namespace) -> int:
             parse_network(text)
         except ValueError as error:
             return _fail(args, 2, "network_malformed", f"--allow {text} is not an address or a network: {error}.")
+    for option, seconds in (("--pair-first-use", args.pair_first_use), ("--pair-lifetime", args.pair_lifetime)):
+        if not 0 < seconds <= _LONGEST_PAIR_SECONDS:
+            return _fail(args, 2, "seconds_malformed", f"{option} takes seconds, more than 0 and at most a day.")
     if args.data_dir is not None:
         return _run_in(args.data_dir, args)
     with tempfile.TemporaryDirectory(prefix="noojee-simulator-") as folder:  # mode 0700 by itself
@@ -59,7 +76,7 @@ def _run_in(folder: Path, args: argparse.Namespace) -> int:
     import asyncio
 
     try:
-        asyncio.run(_serve(folder, args.allow, args.port, is_json=args.json))
+        asyncio.run(_serve(folder, args))
     except KeyboardInterrupt:
         return 0  # Ctrl-C before the handlers were in place
     except OSError as error:
@@ -70,7 +87,7 @@ def _run_in(folder: Path, args: argparse.Namespace) -> int:
     return 0
 
 
-async def _serve(folder: Path, allow: Sequence[str] | None, port: int, *, is_json: bool) -> None:
+async def _serve(folder: Path, args: argparse.Namespace) -> None:
     import asyncio
     import signal
 
@@ -79,14 +96,19 @@ async def _serve(folder: Path, allow: Sequence[str] | None, port: int, *, is_jso
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    simulator = Simulator(folder, allow=allow or LOOPBACK)
+    simulator = Simulator(
+        folder,
+        allow=args.allow or LOOPBACK,
+        pair_first_use_seconds=args.pair_first_use,
+        pair_lifetime_seconds=args.pair_lifetime,
+    )
     try:
-        await simulator.start(port=port)
+        await simulator.start(port=args.port)
     except OSError as error:
         cause = os.strerror(error.errno).lower() if error.errno else str(error)
-        raise OSError(error.errno, f"port {port} of 127.0.0.1: {cause}; choose another with --port") from error
+        raise OSError(error.errno, f"port {args.port} of 127.0.0.1: {cause}; choose another with --port") from error
     try:
-        print(_render_ready_line(simulator, is_json=is_json), flush=True)  # noqa: T201  the verb's standard output
+        print(_render_ready_line(simulator, is_json=args.json), flush=True)  # noqa: T201  the verb's standard output
         await ended.wait()
     finally:
         await simulator.stop()

@@ -3,7 +3,8 @@ The control interface under `/simulator/`, for loopback alone: what was received
 
 `GET` on `requests`, `calls`, `polls` and `faults` shows a JSON list, `PUT` on `faults` replaces the faults. `DELETE`
 resets: `requests` forgets the log and counts from 1 again, `calls` puts the telephone system and the leads back to
-their beginning, `polls` has every waiting poll answered, `faults` lifts all faults. No key is asked for, and nothing
+their beginning, `polls` has every waiting poll answered, `faults` lifts all faults. Beyond the contract, `GET` on
+`pairs` shows who used a hash pair since when, and `DELETE` has all of them expired. No key is asked for, and nothing
 here is logged.
 """
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.simulator.campaigns import Campaigns
+    from gateway.simulator.hash_pairs import HashPairs
     from gateway.simulator.telephony import Telephony
 
 __all__ = ["Control", "RequestLog"]
@@ -79,7 +81,9 @@ class Control:
     Answers requests under `/simulator/`.
     """
 
-    def __init__(self, log: RequestLog, faults: FaultList, telephony: Telephony, campaigns: Campaigns) -> None:
+    def __init__(
+        self, log: RequestLog, faults: FaultList, telephony: Telephony, campaigns: Campaigns, pairs: HashPairs
+    ) -> None:
         def reset_calls() -> None:
             telephony.reset()
             campaigns.reset()
@@ -90,12 +94,14 @@ class Control:
             "calls": lambda: telephony.placed,
             "polls": telephony.render_polls,
             "faults": faults.render,
+            "pairs": pairs.render,
         }
         self._resets: dict[str, Callable[[], None]] = {
             "requests": log.reset,
             "calls": reset_calls,
             "polls": telephony.end_polls,
             "faults": faults.clear,
+            "pairs": pairs.expire,
         }
 
     @staticmethod

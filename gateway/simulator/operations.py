@@ -8,7 +8,6 @@ neither keys nor connections. What is not in `OPERATIONS` does not exist here.
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +30,8 @@ _DEFAULT_POLL_SECONDS = 10  # vendor's subscribe page
 class Invocation:
     """
     One call of an operation: its parameters, its body, the systems it acts on, and whether the key sees everything.
+
+    `tell_time` gives milliseconds since 1970 and begins an authentication attempt.
     """
 
     parameters: Mapping[str, str]
@@ -38,6 +39,7 @@ class Invocation:
     sees_all: bool
     telephony: Telephony
     campaigns: Campaigns
+    tell_time: Callable[[], int]
 
     def get(self, name: str) -> str:
         """
@@ -60,8 +62,8 @@ class Invocation:
         return int(value)
 
 
-async def _tell_time(_: Invocation) -> Reply:
-    return Reply(body=str(time.time_ns() // 1_000_000).encode(), content_type="text/plain")
+async def _tell_time(call: Invocation) -> Reply:
+    return Reply(body=str(call.tell_time()).encode(), content_type="text/plain")
 
 
 async def _dial(call: Invocation) -> Reply:

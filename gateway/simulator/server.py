@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from gateway.simulator.authentication import KeyBook
 from gateway.simulator.certificates import ensure_certificates
+from gateway.simulator.hash_pairs import FIRST_USE_SECONDS, LIFETIME_SECONDS, HashPairs
 from gateway.simulator.protocol import Connection
 from gateway.simulator.service import Service, parse_network
 
@@ -41,6 +42,8 @@ class Simulator:
             missing in it. What is there is used again, so a second simulator on the folder has the same keys and CA.
         allow: the white-list of source addresses, as CIDRs.
         user_logins: the users that have a key.
+        pair_first_use_seconds: how old the timestamp of a hash pair may be when the pair is first used.
+        pair_lifetime_seconds: how long a hash pair is good after its first use.
 
     Raises:
         ValueError: a CIDR, a login or a key file that cannot be read as one.
@@ -48,12 +51,18 @@ class Simulator:
     """
 
     def __init__(
-        self, data_dir: Path, *, allow: Sequence[str] = LOOPBACK, user_logins: Sequence[str] = ("alice",)
+        self,
+        data_dir: Path,
+        *,
+        allow: Sequence[str] = LOOPBACK,
+        user_logins: Sequence[str] = ("alice",),
+        pair_first_use_seconds: float = FIRST_USE_SECONDS,
+        pair_lifetime_seconds: float = LIFETIME_SECONDS,
     ) -> None:
         networks = [parse_network(text) for text in allow]
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._certificates = ensure_certificates(data_dir)
-        keys = KeyBook(data_dir, user_logins)
+        keys = KeyBook(data_dir, user_logins, HashPairs(pair_first_use_seconds, pair_lifetime_seconds))
         self.ca_file: Path = self._certificates.ca_file
         self.global_key_file: Path = keys.global_key_file
         self.user_key_files: Mapping[str, Path] = keys.user_key_files

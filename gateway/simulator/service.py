@@ -56,7 +56,7 @@ class Service:
         self._telephony = Telephony()
         self._campaigns = Campaigns()
         self._faults = FaultList()
-        self._control = Control(self.log, self._faults, self._telephony, self._campaigns)
+        self._control = Control(self.log, self._faults, self._telephony, self._campaigns, keys.pairs)
 
     def __repr__(self) -> str:
         return f"<Service {self._telephony!r} {self.log!r} {self._faults!r}>"
@@ -103,7 +103,10 @@ class Service:
         sees_all = True
         if operation != "Time":  # the first step of the hash method, made without a key
             sees_all = self._keys.authenticate(parameters, operation).is_global
-        return await carry_out(Invocation(parameters, request.body, sees_all, self._telephony, self._campaigns))
+        invocation = Invocation(
+            parameters, request.body, sees_all, self._telephony, self._campaigns, self._keys.pairs.tell_time
+        )
+        return await carry_out(invocation)
 
     def _allows(self, peer: str) -> bool:
         address = ipaddress.ip_address(peer)
