@@ -144,6 +144,7 @@ def open_house(data_dir: Path, noojee: Noojee) -> Iterator[House]:
     installation.set_up()
     tokens = {
         "all": installation.add_caller("all", [("everything", ["*"])]),
+        "idle": installation.add_caller("idle", []),
         "recorder": installation.add_caller(
             "recorder", [("everything", ["CallManagementAPI/start", "CallManagementAPI/stop"])]
         ),
