@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["REVISIONS", "find_revision", "migrate"]
 
-REVISIONS = ("0001",)
+REVISIONS = ("0001", "0002")
 """Every revision that was ever released, the newest last."""
 
 _MIGRATIONS = Path(__file__).with_name("migrations")

@@ -26,7 +26,14 @@ if TYPE_CHECKING:
 __all__ = ["Reading"]
 
 _GRANTS = (
-    select(schema.grants.c.grant_id, schema.grants.c.caller_name, schema.credentials.c.name, schema.grants.c.operations)
+    select(
+        schema.grants.c.grant_id,
+        schema.grants.c.caller_name,
+        schema.credentials.c.name,
+        schema.grants.c.operations,
+        schema.grants.c.rules,
+        schema.grants.c.allow_unique_ids,
+    )
     .join_from(schema.grants, schema.credentials)
     .order_by(schema.grants.c.sequence)
 )
@@ -171,11 +178,26 @@ def _as_upstream(row: Row[*tuple[Any, ...]]) -> Upstream:
 
 
 def _as_caller(row: Row[*tuple[Any, ...]]) -> CallerRow:
-    return CallerRow(row.name, tuple(json.loads(row.networks)), row.query_token_allowed, row.is_enabled)
+    return CallerRow(
+        row.name,
+        tuple(json.loads(row.networks)),
+        row.query_token_allowed,
+        row.is_enabled,
+        row.rate_per_second,
+        row.burst,
+        row.concurrency,
+    )
 
 
 def _as_grant(row: Row[*tuple[Any, ...]]) -> GrantRow:
-    return GrantRow(row.grant_id, row.caller_name, row.name, tuple(json.loads(row.operations)))
+    return GrantRow(
+        row.grant_id,
+        row.caller_name,
+        row.name,
+        tuple(json.loads(row.operations)),
+        tuple((parameter, rule) for parameter, rule in json.loads(row.rules)),
+        row.allow_unique_ids,
+    )
 
 
 def _as_token(row: Row[*tuple[Any, ...]]) -> TokenRow:

@@ -20,24 +20,34 @@ class CallerRow:
 
     Attributes:
         networks: Canonical CIDRs; empty for anywhere.
+        rate_per_second: Calls a second; None, as for `burst` and `concurrency`, for the default limit.
     """
 
     name: str
     networks: tuple[str, ...]
     query_token_allowed: bool
     is_enabled: bool
+    rate_per_second: float | None = None
+    burst: int | None = None
+    concurrency: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class GrantRow:
     """
     A grant by the names that it joins.
+
+    Attributes:
+        rules: (parameter, rule as the operator wrote it), in the order they were given.
+        allow_unique_ids: Whether calls may be named by unique id where a rule is on their extension.
     """
 
     grant_id: str
     caller_name: str
     credential_name: str
     operations: tuple[str, ...]
+    rules: tuple[tuple[str, str], ...] = ()
+    allow_unique_ids: bool = False
 
 
 @dataclass(frozen=True, slots=True)

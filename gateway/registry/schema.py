@@ -11,6 +11,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
 )
 
 __all__ = ["callers", "credentials", "grants", "meta", "metadata", "owed_events", "tokens", "upstreams"]
@@ -72,6 +74,11 @@ callers = Table(
     Column("networks", Text, nullable=False),
     Column("query_token_allowed", Boolean, nullable=False),
     Column("is_enabled", Boolean, nullable=False),
+    Column("rate_per_second", Float),  # null, as for the next two: the default limit
+    Column("burst", Integer),
+    Column("concurrency", Integer),
+    Column("changed_in", BigInteger, nullable=False, server_default="0"),  # the version that last changed the row
+    Index(None, "changed_in"),
 )
 
 tokens = Table(
@@ -83,7 +90,9 @@ tokens = Table(
     Column("issued_at", _INSTANT, nullable=False),
     Column("expires_at", _INSTANT),
     Column("revoked_at", _INSTANT),
+    Column("changed_in", BigInteger, nullable=False, server_default="0"),  # the version that last changed the row
     Index(None, "caller_name"),
+    Index(None, "changed_in"),
 )
 
 grants = Table(
@@ -94,6 +103,8 @@ grants = Table(
     Column("caller_name", _NAME, ForeignKey("callers.name"), nullable=False),
     Column("credential_id", String(32), ForeignKey("credentials.credential_id"), nullable=False),
     Column("operations", Text, nullable=False),
+    Column("rules", Text, nullable=False, server_default="[]"),  # [[parameter, rule as the operator wrote it], ...]
+    Column("allow_unique_ids", Boolean, nullable=False, server_default=false()),
     Index(None, "caller_name"),
     Index(None, "credential_id"),
 )

@@ -33,7 +33,8 @@ class Transaction(Reading):
     A reading that also writes. Nothing is seen by others, or durable, before the store's `transaction()` has ended.
 
     Raising the version is its first statement, so that it holds the one row that all writers need, and transactions
-    come one after another on any database. Within it `version` is that after the change.
+    come one after another on any database. Within it `version` is that after the change, and the rows of callers and
+    tokens that it writes bear it as `changed_in`.
     """
 
     def __init__(self, connection: Connection, *, raises_version: bool = True) -> None:
@@ -100,14 +101,18 @@ class Transaction(Reading):
         """
         Add a caller.
         """
-        self._connection.execute(insert(schema.callers).values(name=caller.name, **_caller_values(caller)))
+        self._connection.execute(
+            insert(schema.callers).values(name=caller.name, changed_in=self.version, **_caller_values(caller))
+        )
 
     def set_caller(self, caller: CallerRow) -> None:
         """
         Put these values in the place of those of the caller of that name.
         """
         self._connection.execute(
-            update(schema.callers).where(schema.callers.c.name == caller.name).values(**_caller_values(caller))
+            update(schema.callers)
+            .where(schema.callers.c.name == caller.name)
+            .values(changed_in=self.version, **_caller_values(caller))
         )
 
     def remove_caller(self, name: str) -> None:
@@ -118,9 +123,21 @@ class Transaction(Reading):
         self._connection.execute(delete(schema.grants).where(schema.grants.c.caller_name == name))
         self._connection.execute(delete(schema.callers).where(schema.callers.c.name == name))
 
-    def add_grant(self, grant_id: str, caller_name: str, credential_id: str, operations: Sequence[str]) -> None:
+    def add_grant(
+        self,
+        grant_id: str,
+        caller_name: str,
+        credential_id: str,
+        operations: Sequence[str],
+        *,
+        rules: Sequence[tuple[str, str]] = (),
+        allow_unique_ids: bool = False,
+    ) -> None:
         """
         Add a grant, the youngest from now on.
+
+        Args:
+            rules: (parameter, rule as the operator wrote it).
         """
         self._connection.execute(
             insert(schema.grants).values(
@@ -128,6 +145,8 @@ class Transaction(Reading):
                 caller_name=caller_name,
                 credential_id=credential_id,
                 operations=json.dumps(list(operations)),
+                rules=json.dumps([list(rule) for rule in rules]),
+                allow_unique_ids=allow_unique_ids,
             )
         )
 
@@ -149,6 +168,7 @@ class Transaction(Reading):
                 issued_at=render_instant(token.issued_at),
                 expires_at=render_instant(token.expires_at) if token.expires_at else None,
                 revoked_at=None,
+                changed_in=self.version,
             )
         )
 
@@ -159,7 +179,7 @@ class Transaction(Reading):
         self._connection.execute(
             update(schema.tokens)
             .where(schema.tokens.c.token_id == token_id, schema.tokens.c.revoked_at.is_(None))
-            .values(revoked_at=render_instant(revoked_at))
+            .values(revoked_at=render_instant(revoked_at), changed_in=self.version)
         )
 
     def add_owed_event(self, owed: OwedEvent) -> None:
@@ -192,4 +212,7 @@ def _caller_values(caller: CallerRow) -> dict[str, object]:
         "networks": json.dumps(list(caller.networks)),
         "query_token_allowed": caller.query_token_allowed,
         "is_enabled": caller.is_enabled,
+        "rate_per_second": caller.rate_per_second,
+        "burst": caller.burst,
+        "concurrency": caller.concurrency,
     }

@@ -4,6 +4,7 @@ The registry's file: one version a change, private, readable while others write,
 
 from __future__ import annotations
 
+import dataclasses
 import sqlite3
 import stat
 import subprocess
@@ -14,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -23,7 +25,7 @@ from gateway.errors import OperatorError, OperatorReason, StorageError
 from gateway.registry import migrating
 from gateway.registry.migrating import REVISIONS
 from gateway.registry.reserve import Reserve
-from gateway.registry.rows import CallerRow, TokenRow
+from gateway.registry.rows import CallerRow, GrantRow, TokenRow
 from gateway.registry.schema import metadata
 from gateway.registry.store import Store
 
@@ -51,6 +53,78 @@ def test_the_list_of_revisions_is_that_of_the_migrations() -> None:
     revisions = [each.revision for each in ScriptDirectory.from_config(config).walk_revisions()]
 
     assert REVISIONS == tuple(reversed(revisions))
+
+
+def test_a_registry_of_the_first_release_is_migrated_with_all_its_rows(tmp_path: Path) -> None:
+    """
+    Opening is enough. Its grants have no rule, its callers the default limits, and nothing counts as changed.
+    """
+    path = tmp_path / "gateway.db"
+    _make_first_release(path)
+    with Store.open(path) as store, store.reading() as registry:
+        version, callers, grants = registry.version, registry.find_callers(), registry.find_grants()
+        tokens = [row.token_id for row in registry.find_tokens()]
+        differences = compare_metadata(MigrationContext.configure(registry._connection), metadata)
+        changed = [
+            registry._connection.exec_driver_sql(statement).scalar_one()
+            for statement in ("SELECT changed_in FROM callers", "SELECT changed_in FROM tokens")
+        ]
+
+    assert [] == differences
+    assert 7 == version
+    assert [CALLER] == callers
+    assert [GrantRow("g1", "crm", "everything", ("*",))] == grants
+    assert ["AAAAAAAAAAAA"] == tokens
+    assert [0, 0] == changed
+
+
+def _make_first_release(path: Path) -> None:
+    """
+    A registry as migration 0001 alone makes it, with a caller, a grant and a token.
+    """
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrating.__file__).with_name("migrations")))
+    config.set_main_option("path_separator", "os")
+    path.touch(mode=0o600)
+    with Store(path) as store, store._connect(writes=True) as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        for statement in (
+            "UPDATE meta SET version = 7",
+            "INSERT INTO upstreams VALUES ('noojee', 'noojee.example.com', 443, '', 'api-key', NULL)",
+            "INSERT INTO credentials VALUES ('c1', 'everything', 'noojee', 'global', NULL, x'00', x'01')",
+            "INSERT INTO callers VALUES ('crm', '[]', 1, 1)",
+            "INSERT INTO grants VALUES (1, 'g1', 'crm', 'c1', '[\"*\"]')",
+            "INSERT INTO tokens VALUES ('AAAAAAAAAAAA', 'crm', x'02', '2026-05-03T09:15:00.000000Z', NULL, NULL)",
+        ):
+            connection.exec_driver_sql(statement)
+
+
+def test_rows_of_callers_and_tokens_bear_the_version_that_last_changed_them(tmp_path: Path) -> None:
+    """
+    Kept by the transaction itself, so that whoever reads what has changed since a version misses nothing.
+    """
+    with Store.create(tmp_path / "gateway.db") as store:
+        with store.transaction() as registry:
+            registry.add_caller(CALLER)
+            registry.add_caller(dataclasses.replace(CALLER, name="other"))
+        with store.transaction() as registry:
+            for token_id in ("AAAAAAAAAAAA", "BBBBBBBBBBBB"):
+                registry.add_token(TokenRow(token_id, "crm", NOW, None, None), token_id.encode())
+        with store.transaction() as registry:
+            registry.set_caller(dataclasses.replace(CALLER, rate_per_second=0.5, burst=3, concurrency=2))
+        for _ in range(2):  # a second revocation changes nothing
+            with store.transaction() as registry:
+                registry.revoke_token("BBBBBBBBBBBB", NOW)
+        with store.reading() as reading:
+            rows = reading._connection.exec_driver_sql(
+                "SELECT name, changed_in FROM callers UNION ALL SELECT token_id, changed_in FROM tokens"
+            )
+            found = {row[0]: row[1] for row in rows}
+            limited = reading.find_caller("crm")
+
+    assert {"crm": 4, "other": 2, "AAAAAAAAAAAA": 3, "BBBBBBBBBBBB": 5} == found
+    assert CallerRow("crm", (), True, True, 0.5, 3, 2) == limited
 
 
 def test_a_new_registry_is_private_with_its_log_files(tmp_path: Path) -> None:
