@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["create_file", "create_folder", "describe", "lock", "sync", "sync_folder", "write"]
+__all__ = ["create_file", "create_folder", "describe", "lock", "rename", "sync", "sync_folder", "write"]
 
 _LOCK_POLL_SECONDS = 0.02
 
@@ -92,6 +92,15 @@ def create_folder(folder: Path) -> None:
     except FileExistsError:
         return
     sync_folder(folder.parent)
+
+
+def rename(source: Path, target: Path) -> None:
+    """
+    Give a file another's name, in the same folder. Atomic: whoever looks finds the one or the other.
+
+    Durable only after `sync_folder`.
+    """
+    source.replace(target)
 
 
 def lock(path: Path, *, wait_seconds: float = 0.0) -> int:

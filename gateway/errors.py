@@ -322,6 +322,7 @@ class OperatorReason(StrEnum):
     SETTINGS_INVALID = "settings_invalid"
     DATA_DIR_UNUSABLE = "data_dir_unusable"
     KEY_FILE_UNSAFE = "key_file_unsafe"
+    KEY_FILE_READ_ONLY = "key_file_read_only"
     MASTER_KEY_UNUSABLE = "master_key_unusable"
     SCHEMA_UNKNOWN = "schema_unknown"
     PLAINTEXT_REFUSED = "plaintext_refused"

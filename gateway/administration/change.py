@@ -209,6 +209,8 @@ class Change:
         if journal is None:
             return
         match error:
+            case OperatorError():
+                reason = error.reason.value
             case StorageError():
                 reason = OperatorReason.REGISTRY_UNAVAILABLE.value
             case Exception():

@@ -49,6 +49,7 @@ class Tag(StrEnum):
     CHANGE_INTENDED = "change.intended"
     CHANGE_FAILED = "change.failed"
     ANONYMOUS_SUMMARISED = "anonymous.summarised"
+    DENIALS_SUMMARISED = "denials.summarised"
     UPSTREAM_KEY_PRESENTED = "upstream_key.presented"
     WORKER_STARTED = "worker.started"
     WORKER_RECOVERED = "worker.recovered"
@@ -60,6 +61,7 @@ class Tag(StrEnum):
     UPSTREAM_REMOVED = "upstream.removed"
     CREDENTIAL_ADDED = "credential.added"
     CREDENTIAL_REMOVED = "credential.removed"
+    CREDENTIAL_ROTATED = "credential.rotated"
     CALLER_ADDED = "caller.added"
     CALLER_CHANGED = "caller.changed"
     CALLER_DISABLED = "caller.disabled"
@@ -69,6 +71,9 @@ class Tag(StrEnum):
     GRANT_REMOVED = "grant.removed"
     TOKEN_ISSUED = "token.issued"  # noqa: S105 - the word for an event, no token
     TOKEN_REVOKED = "token.revoked"  # noqa: S105 - the same
+    TOKEN_ROTATED = "token.rotated"  # noqa: S105 - the same
+    MASTER_KEY_ROTATED = "master_key.rotated"
+    MASTER_KEY_PRUNED = "master_key.pruned"
 
 
 _PLACE = ("v", "stream", "seq", "prev")

@@ -6,8 +6,9 @@ text, and only `gateway.upstream` calls it.
 """
 
 from gateway.custody.audit_key import AuditKey
+from gateway.custody.cipher import find_seal_version
 from gateway.custody.ring import Ring
-from gateway.custody.sealing import open_key, seal_key
+from gateway.custody.sealing import open_key, reseal_key, seal_key
 from gateway.errors import SealError
 
-__all__ = ["AuditKey", "Ring", "SealError", "open_key", "seal_key"]
+__all__ = ["AuditKey", "Ring", "SealError", "find_seal_version", "open_key", "reseal_key", "seal_key"]

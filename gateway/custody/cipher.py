@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from gateway.custody.ring import Ring
 
-__all__ = ["open_bytes", "seal_bytes"]
+__all__ = ["find_seal_version", "open_bytes", "seal_bytes"]
 
 _FORMAT = 1
 _HEADER = struct.Struct(">BI")
@@ -51,12 +51,8 @@ def open_bytes(ring: Ring, sealed: bytes, context: Sequence[str]) -> bytes:
     Raises:
         SealError: One of them is not, and which one cannot be told; or the format is not ours.
     """
-    if len(sealed) < _HEADER.size + _NONCE_BYTES + _TAG_BYTES:
-        raise SealError("the seal is too short")
+    version = find_seal_version(sealed)
     header = sealed[: _HEADER.size]
-    seal_format, version = _HEADER.unpack(header)
-    if seal_format != _FORMAT:
-        raise SealError("the seal has a format that this release does not know")
     key = ring.find_key(version)
     if key is None:
         raise SealError(f"the seal was made under version {version} of the master ring, which is not in it")
@@ -65,6 +61,21 @@ def open_bytes(ring: Ring, sealed: bytes, context: Sequence[str]) -> bytes:
         return AESGCM(key).decrypt(nonce, sealed[_HEADER.size + _NONCE_BYTES :], header + _render_context(context))
     except InvalidTag:
         raise SealError("the seal does not open here: altered, moved, or of another ring") from None
+
+
+def find_seal_version(sealed: bytes) -> int:
+    """
+    The version of the ring under which it was sealed, as it says itself; only opening proves it.
+
+    Raises:
+        SealError: The format is not ours.
+    """
+    if len(sealed) < _HEADER.size + _NONCE_BYTES + _TAG_BYTES:
+        raise SealError("the seal is too short")
+    seal_format, version = _HEADER.unpack(sealed[: _HEADER.size])
+    if seal_format != _FORMAT:
+        raise SealError("the seal has a format that this release does not know")
+    return int(version)
 
 
 def _render_context(context: Sequence[str]) -> bytes:

@@ -1,7 +1,8 @@
 """
-Files that hold keys: a few lines of `version base64`, made once, readable by their owner alone.
+Files that hold keys: a few lines of `version base64`, readable by their owner alone.
 
-Knows nothing of what the keys are for. A file is never replaced here: what creates one fails when the name is taken.
+Knows nothing of what the keys are for. What creates one fails when the name is taken; how one takes another's place is
+`replacement`'s.
 """
 
 from __future__ import annotations

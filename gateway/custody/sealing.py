@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gateway.access.credential import Credential
     from gateway.custody.ring import Ring
 
-__all__ = ["open_key", "seal_key"]
+__all__ = ["open_key", "reseal_key", "seal_key"]
 
 _LABEL = "noojee-gateway credential"
 
@@ -41,6 +41,19 @@ def open_key(ring: Ring, credential: Credential) -> Secret:
     if credential.sealed is None:
         raise SealError(f"the credential {credential.name} has no key: it was removed")
     return Secret(open_bytes(ring, credential.sealed, _describe_place(credential)).decode())
+
+
+def reseal_key(ring: Ring, credential: Credential) -> bytes:
+    """
+    The stored key of a credential under the ring's newest version. The key itself does not leave this function.
+
+    Raises:
+        SealError: As `open_key`.
+    """
+    if credential.sealed is None:
+        raise SealError(f"the credential {credential.name} has no key: it was removed")
+    place = _describe_place(credential)
+    return seal_bytes(ring, open_bytes(ring, credential.sealed, place), place)
 
 
 def _describe_place(credential: Credential) -> tuple[str, ...]:

@@ -90,6 +90,16 @@ class Transaction(Reading):
             .values(sealed=sealed, fingerprint=fingerprint)
         )
 
+    def set_seal(self, credential_id: str, sealed: bytes) -> None:
+        """
+        Put another seal of the same key in the place of a credential's.
+        """
+        self._connection.execute(
+            update(schema.credentials)
+            .where(schema.credentials.c.credential_id == credential_id)
+            .values(sealed=sealed)
+        )
+
     def prune_removed_credentials(self) -> None:
         """
         Remove the credentials without a key that no grant names any more.
@@ -180,6 +190,16 @@ class Transaction(Reading):
             update(schema.tokens)
             .where(schema.tokens.c.token_id == token_id, schema.tokens.c.revoked_at.is_(None))
             .values(revoked_at=render_instant(revoked_at), changed_in=self.version)
+        )
+
+    def expire_token(self, token_id: str, expires_at: datetime) -> None:
+        """
+        Let a token end at an instant.
+        """
+        self._connection.execute(
+            update(schema.tokens)
+            .where(schema.tokens.c.token_id == token_id)
+            .values(expires_at=render_instant(expires_at), changed_in=self.version)
         )
 
     def add_owed_event(self, owed: OwedEvent) -> None:
