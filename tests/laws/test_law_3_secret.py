@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 PACKAGE = Path(gateway.__file__).parent
 TEXT = "7f0e1b52-1111-4222-8333-abcdefabcdef"
 START = f"{API}/start?extenOrUniqueId=410"
+CAMPAIGNS = f"{CAMPAIGN_API}/getCampaignList?fTemplateId"
 LEAD = f"{CAMPAIGN_API}/insertLeadFast?fTemplateId=1&fCampaignId=1&fAllocationId=1"
 JSON = {"Content-Type": "application/json"}
 FAULTS: list[tuple[str, object]] = [
@@ -129,7 +130,7 @@ def test_no_key_and_no_token_is_anywhere_after_calls_that_went_well_and_wrong(ho
     secrets |= {f"the token of {name}": token for name, token in house.tokens.items()}
     replies: list[Response] = []
     for kind, value in FAULTS:
-        for target, caller in ((START, "all"), (f"{CAMPAIGN_API}/getCampaignList?fTemplateId=1", "campaigner")):
+        for target, caller in ((START, "all"), (f"{CAMPAIGNS}=1", "campaigner")):
             noojee.break_next("*", kind, value)
             replies.append(house.call(target, caller))
     token, strange = house.tokens["all"], house.tokens["recorder"]
@@ -138,11 +139,12 @@ def test_no_key_and_no_token_is_anywhere_after_calls_that_went_well_and_wrong(ho
         house.gateway.call(START, headers={"X-API-Key": token}),
         house.gateway.call(f"{START}&apiKey={token}&apiKey={strange}"),
         house.gateway.call(f"{START}&apiKey={noojee.global_key}"),
-        house.gateway.call(f"{START}&tag={token}", token),
+        house.call(f"{CAMPAIGNS}={token}", "campaigner"),
+        house.call(f"{CAMPAIGNS}={noojee.user_key}", "campaigner"),
         house.gateway.call(f"/nowhere/{token}?{token}={token}", token),
         house.call(LEAD, "campaigner", body=f'{{"phone": "{noojee.global_key}"}}'.encode(), headers=JSON),
     ]
-    assert len(replies) == 2 * len(FAULTS) + 7
+    assert len(replies) == 2 * len(FAULTS) + 8
     assert any(record["tag"] == "call.ended" for record in house.records_of(replies[-1]))
 
     places = {

@@ -160,7 +160,7 @@ def test_a_mistake_of_ours_is_told(installation: Installation, noojee: Noojee, m
             monkeypatch.setattr(Redactor, "render_parameters", break_down)
             try:
                 response = await worker.call(START, token)
-            except http.client.HTTPException:
+            except (http.client.HTTPException, ConnectionError):
                 response = None
 
             expect_refusal(response, noojee)

@@ -52,9 +52,10 @@ class Response:
     @property
     def reason(self) -> str:
         """
-        The reason of one of our problems.
+        The reason of one of our problems; empty for every other answer.
         """
-        return str(self.json()["reason"])
+        is_problem = self.headers.get("content-type") == "application/problem+json"
+        return str(self.json()["reason"]) if is_problem else ""
 
 
 @dataclass
