@@ -8,6 +8,7 @@ one place where a disk can be watched or made to fail.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import time
@@ -16,9 +17,27 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["create_file", "create_folder", "describe", "lock", "rename", "sync", "sync_folder", "write"]
+__all__ = [
+    "allocate",
+    "create_file",
+    "create_folder",
+    "describe",
+    "find_free_bytes",
+    "lock",
+    "rename",
+    "sync",
+    "sync_folder",
+    "trim",
+    "write",
+]
 
 _LOCK_POLL_SECONDS = 0.02
+
+_KEEP_SIZE = 1
+"""`FALLOC_FL_KEEP_SIZE` (linux/falloc.h)."""
+
+_NOT_ALLOCATED_BYTES = 32 * 1024
+"""More than a file's blocks exceed its bytes by without `allocate`: the rest of its last block, and its own maps."""
 
 
 def write(fd: int, data: bytes) -> None:
@@ -58,6 +77,61 @@ def sync(fd: int) -> None:
             os.fsync(fd)
         return
     os.fsync(fd)
+
+
+def allocate(fd: int, start: int, end: int) -> None:
+    """
+    Give a file the disk's blocks for its bytes from `start` to `end`, without lengthening it.
+
+    Nobody else can take them from then on, and what is appended into them needs no free space: tried on ext4 and tmpfs,
+    filled to the last block. They stay the file's when it is closed and when its process is killed; `trim` gives them
+    back. Only Linux does it without changing the length, and not on every file system; elsewhere that much is merely
+    free at this moment, which is the best that can be said there.
+
+    Raises:
+        OSError: ENOSPC or EDQUOT when there is not so much; other errors as the disk has them.
+    """
+    found = os.fstat(fd)
+    missing = end - start - max(0, found.st_blocks * 512 - found.st_size)
+    # Asked first: a request that fails half-way keeps what it got (ext4), and would take the last block from everybody.
+    if missing > find_free_bytes(fd):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    code = errno.EINTR
+    while code == errno.EINTR:
+        code = _fallocate(fd, start, end - start)
+    if code not in {0, errno.EOPNOTSUPP, errno.ENOSYS}:
+        raise OSError(code, os.strerror(code))
+
+
+def _fallocate(fd: int, start: int, length: int) -> int:
+    """
+    fallocate(2), which `os` has only in the form that lengthens the file. Returns 0 or an errno.
+    """
+    import ctypes  # only whoever holds a reserve pays for it
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    call = getattr(libc, "fallocate64", None) or getattr(libc, "fallocate", None)
+    if call is None:
+        return errno.ENOSYS
+    call.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+    return ctypes.get_errno() if call(fd, _KEEP_SIZE, start, length) else 0
+
+
+def find_free_bytes(fd: int) -> int:
+    """
+    How much is free on the file's disk for whoever is not root, at this moment.
+    """
+    found = os.fstatvfs(fd)
+    return found.f_bavail * found.f_frsize
+
+
+def trim(fd: int) -> None:
+    """
+    Give back what `allocate` took beyond the file's end. Its bytes stay as they are.
+    """
+    found = os.fstat(fd)
+    if found.st_blocks * 512 - found.st_size >= _NOT_ALLOCATED_BYTES:
+        os.ftruncate(fd, found.st_size)
 
 
 def sync_folder(folder: Path) -> None:

@@ -33,11 +33,13 @@ class Entry:
     Attributes:
         drafts: What will be written, in order.
         waiter: Who must be told; None for a record that nobody waits for, which is kept until it is written.
+        may_use_reserve: Whether it is written even where the reserve is not whole behind it.
         handed_in_at: Monotonic seconds.
     """
 
     drafts: tuple[Draft, ...]
     waiter: Waiter | None = None
+    may_use_reserve: bool = True
     handed_in_at: float = field(default_factory=time.monotonic)
 
     @property

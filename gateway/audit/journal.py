@@ -4,6 +4,10 @@ The journal: many tasks hand in events, one thread writes them, and whoever must
 Holds law 1 for the rest of the house: `record` returns when the event is durable and raises when it is not. Group
 commit needs no tuning: while one group is being synced the next gathers. Knows when events must be written and what
 becomes of them on a bad disk; knows nothing of bytes and files, which are `stream`'s.
+
+Two things can be wrong with a disk. It *fails*: nothing is written, and it is tried again now and then. Or its room is
+*low*: the reserve is not whole any more, so what begins something new is turned away, while what ends something, an
+outcome or a revocation, is still written, into the reserve.
 """
 
 from __future__ import annotations
@@ -21,7 +25,7 @@ from typing import TYPE_CHECKING
 from gateway.audit.ending import GROUP_LIMIT_BYTES
 from gateway.audit.event import Tag, render_draft
 from gateway.audit.group import Entry, settle
-from gateway.audit.stream import Stream, StreamBusyError, StreamWriteError
+from gateway.audit.stream import ReserveMissingError, Stream, StreamBusyError, StreamWriteError
 from gateway.errors import StorageError
 
 if TYPE_CHECKING:
@@ -85,6 +89,7 @@ class Journal:
         *,
         node: str,
         clock: Clock,
+        reserve_bytes: int = 0,
         lock_wait_seconds: float = 0.0,
         segment_limit_bytes: int = SEGMENT_LIMIT_BYTES,
     ) -> Journal:
@@ -96,6 +101,8 @@ class Journal:
             stream: `worker-N`, `control` or `admin`.
             node: This machine's name, for each segment's first record.
             clock: For `at`.
+            reserve_bytes: How much of the disk to hold for what ends something; 0 for none, which gives back what an
+                earlier process held.
             lock_wait_seconds: How long to try for the lock.
             segment_limit_bytes: A new segment is begun when the last has so many; it may end 1 MiB later.
 
@@ -105,14 +112,25 @@ class Journal:
         """
         return cls(
             Stream.open(
-                root, stream, node=node, segment_limit_bytes=segment_limit_bytes, lock_wait_seconds=lock_wait_seconds
+                root,
+                stream,
+                node=node,
+                segment_limit_bytes=segment_limit_bytes,
+                reserve_bytes=reserve_bytes,
+                lock_wait_seconds=lock_wait_seconds,
             ),
             clock,
         )
 
     @classmethod
     def open_lowest_worker(
-        cls, root: Path, *, node: str, clock: Clock, segment_limit_bytes: int = SEGMENT_LIMIT_BYTES
+        cls,
+        root: Path,
+        *,
+        node: str,
+        clock: Clock,
+        reserve_bytes: int = 0,
+        segment_limit_bytes: int = SEGMENT_LIMIT_BYTES,
     ) -> Journal:
         """
         Hold `worker-N` with the lowest N whose lock is free; otherwise as `open`.
@@ -120,7 +138,12 @@ class Journal:
         for number in itertools.count():
             try:
                 return cls.open(
-                    root, f"worker-{number}", node=node, clock=clock, segment_limit_bytes=segment_limit_bytes
+                    root,
+                    f"worker-{number}",
+                    node=node,
+                    clock=clock,
+                    reserve_bytes=reserve_bytes,
+                    segment_limit_bytes=segment_limit_bytes,
                 )
             except StreamBusyError:
                 continue
@@ -150,10 +173,9 @@ class Journal:
     @property
     def writable(self) -> bool:
         """
-        Whether the last group reached the disk.
+        Whether something new can be recorded: the last group reached the disk, and the reserve is whole.
 
-        False from a failed group until the disk was good again, which the journal finds out by itself, within about a
-        second.
+        False until both are true again, which the journal finds out by itself, within about a second.
         """
         return self._failure is None
 
@@ -169,7 +191,7 @@ class Journal:
             ValueError: The event is malformed: a mistake in our own code.
         """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._hand_in((event,), future)
+        self._hand_in((event,), future, may_use_reserve=False)
         await future
 
     def record_soon(self, event: Event) -> None:
@@ -183,11 +205,15 @@ class Journal:
             StorageError: The journal is closed. Never for the disk's sake.
             ValueError: As for `record`.
         """
-        self._hand_in((event,), None)
+        self._hand_in((event,), None, may_use_reserve=True)
 
-    def record_now(self, *events: Event) -> None:
+    def record_now(self, *events: Event, may_use_reserve: bool = False) -> None:
         """
         Append events in order, from a thread without an event loop; all durable when it returns.
+
+        Args:
+            events: What happened.
+            may_use_reserve: True for what ends something, or ends access: it is recorded on a full disk too.
 
         Raises:
             StorageError: Not all of them are on record; of many, the first ones may be.
@@ -195,7 +221,7 @@ class Journal:
         """
         for first in range(0, len(events), _BATCH):
             future: concurrent.futures.Future[None] = concurrent.futures.Future()
-            self._hand_in(events[first : first + _BATCH], future)
+            self._hand_in(events[first : first + _BATCH], future, may_use_reserve=may_use_reserve)
             future.result()
 
     def close(self) -> None:
@@ -215,17 +241,17 @@ class Journal:
             return
         self._stream.close()
 
-    def _hand_in(self, events: tuple[Event, ...], waiter: Waiter | None) -> None:
+    def _hand_in(self, events: tuple[Event, ...], waiter: Waiter | None, *, may_use_reserve: bool) -> None:
         """
         Queue events for the thread, as one entry, or refuse them.
         """
         now = self._clock.now()
-        entry = Entry(tuple(render_draft(event, now) for event in events), waiter)
+        entry = Entry(tuple(render_draft(event, now) for event in events), waiter, may_use_reserve)
         with self._gate:
             if self._closed:
                 raise StorageError(f"the journal's stream {self.stream} is closed")
             failure = self._failure
-            if waiter is not None and failure is not None:
+            if failure is not None and _is_refused(entry, failure):
                 self._refused += 1
                 raise StorageError(failure.detail)
             self._queue.put(entry)
@@ -273,15 +299,32 @@ class Journal:
         """
         When the thread must act though nothing more comes; None for never.
         """
-        if self._failure is not None:
-            return self._probe_at
-        return self._waiting[0].handed_in_at + _COMPANY_SECONDS if self._waiting else None
+        due_at = None if self._failure is None else self._probe_at
+        if self._waiting and not self._is_failing:
+            company_at = self._waiting[0].handed_in_at + _COMPANY_SECONDS
+            due_at = company_at if due_at is None else min(due_at, company_at)
+        return due_at
+
+    @property
+    def _is_failing(self) -> bool:
+        """
+        Whether nothing at all can be written, as far as is known.
+        """
+        return self._failure is not None and not isinstance(self._failure, ReserveMissingError)
 
     def _is_due(self) -> bool:
         """
-        Whether the disk may be touched: always on a good one, now and then on a bad one, and once more before the end.
+        Whether the disk may be touched: always on a good one, now and then on a failing one, and once before the end.
         """
-        return self._failure is None or self._closing or time.monotonic() >= self._probe_at
+        return not self._is_failing or self._probes()
+
+    def _probes(self) -> bool:
+        """
+        Whether it is time to find out if the disk is good again.
+        """
+        return self._failure is not None and (
+            time.monotonic() >= self._probe_at or (self._closing and self._is_failing)
+        )
 
     def _drain(self) -> None:
         """
@@ -299,7 +342,7 @@ class Journal:
         """
         if entry is None:
             self._closing = True
-        elif entry.waiter is not None and self._failure is not None:
+        elif self._failure is not None and _is_refused(entry, self._failure):
             self._refuse([entry], self._failure)  # handed in while the group that failed was under way
         else:
             self._waiting.append(entry)
@@ -309,10 +352,15 @@ class Journal:
         """
         Write all that wait, a group at a time; stop at the first that fails.
         """
-        while self._waiting or self._failure is not None:
-            group, drafts = self._form_group()
+        while self._waiting or self._probes():
+            probes = self._probes()
+            group, drafts = self._form_group(probes=probes)
+            keeps_reserve = probes or not all(entry.may_use_reserve for entry in group)
             try:
-                self._stream.append(drafts)
+                self._stream.append(drafts, keeps_reserve=keeps_reserve)
+            except ReserveMissingError as failure:
+                self._fail(failure)  # nothing was written yet, and the rest may use the reserve
+                continue
             except StreamWriteError as failure:
                 self._fail(failure)
                 return
@@ -321,18 +369,30 @@ class Journal:
             for entry in group:
                 self._waiting.popleft()
                 self._awaited -= entry.waiter is not None
-            self._clear_failure()
+            if probes:
+                self._clear_failure()
             settle(group)
+            self._keep_reserve()
 
-    def _form_group(self) -> tuple[list[Entry], list[Draft]]:
+    def _keep_reserve(self) -> None:
+        """
+        Behind a group, and in nobody's way: hold what the next one will need.
+        """
+        if self._failure is None:
+            try:
+                self._stream.hold_reserve()
+            except StreamWriteError as failure:
+                self._fail(failure)
+
+    def _form_group(self, *, probes: bool) -> tuple[list[Entry], list[Draft]]:
         """
         The oldest entries, as many as one sync may carry, and what to write for them.
 
-        On a disk that failed before, `journal.resumed` comes first. The entries stay among those that wait until they
-        are on the disk, so that a failure changes nothing.
+        `journal.resumed` comes first where this group is to show that the disk is good again. The entries stay among
+        those that wait until they are on the disk, so that a failure changes nothing.
         """
         drafts = []
-        if self._failure is not None:
+        if probes and self._failure is not None:
             resumed: Event = {
                 "tag": Tag.JOURNAL_RESUMED,
                 "counts": {"refused": self._refused},
@@ -351,16 +411,16 @@ class Journal:
 
     def _fail(self, failure: StreamWriteError) -> None:
         """
-        Turn away all who wait, and keep what nobody waits for, in its order.
+        Turn away those who are not to be served on such a disk, and keep the others in their order.
         """
         if self._failure is None:
             _log.error("the journal cannot be written: %s; calls are refused until it can", failure.detail)
         self._failure = failure
         self._probe_at = time.monotonic() + _PROBE_SECONDS
-        awaited = [entry for entry in self._waiting if entry.waiter is not None]
-        self._waiting = deque(entry for entry in self._waiting if entry.waiter is None)
-        self._awaited = 0
-        self._refuse(awaited, failure)
+        refused = [entry for entry in self._waiting if _is_refused(entry, failure)]
+        self._waiting = deque(entry for entry in self._waiting if not _is_refused(entry, failure))
+        self._awaited = sum(entry.waiter is not None for entry in self._waiting)
+        self._refuse(refused, failure)
 
     def _clear_failure(self) -> None:
         """
@@ -383,3 +443,12 @@ class Journal:
     def __repr__(self) -> str:
         state = "closed" if self._closed else "writable" if self.writable else "failing"
         return f"<Journal {self.stream} {state} seq={self._stream.head.seq} waiting={len(self._waiting)}>"
+
+
+def _is_refused(entry: Entry, failure: StreamWriteError) -> bool:
+    """
+    Whether an entry is turned away while this is wrong with the disk. What nobody waits for never is.
+    """
+    if isinstance(failure, ReserveMissingError):
+        return not entry.may_use_reserve
+    return entry.waiter is not None

@@ -124,7 +124,7 @@ def _recover_stream(root: Path, journal: Journal, *, always: bool, tag: Tag) -> 
     except OSError as error:
         raise StorageError(f"the journal's stream {journal.stream} cannot be read: {error.strerror}") from error
     mark: Event = {"tag": tag, "counts": {Outcome.UNKNOWN.value: len(intents)}}
-    journal.record_now(*map(_close, intents.values()), mark)
+    journal.record_now(*map(_close, intents.values()), mark, may_use_reserve=True)
     return len(intents)
 
 
@@ -233,7 +233,8 @@ def recover_change(journal: Journal, registry_version: int) -> None:
             "request_id": intent["request_id"],
             "policy_version": registry_version,
             "reason": RECOVERED if was_committed else INTERRUPTED,
-        }
+        },
+        may_use_reserve=True,
     )
 
 

@@ -17,7 +17,7 @@ from gateway import durable
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["FIRST_NAME", "Segment", "SegmentChangedError", "find_next_name", "list_segments"]
+__all__ = ["FIRST_NAME", "Segment", "SegmentChangedError", "find_next_name", "list_segments", "release_blocks"]
 
 FIRST_NAME = "00000001.jsonl"
 
@@ -42,6 +42,18 @@ def find_next_name(segments: list[Path]) -> str:
     return f"{int(segments[-1].stem) + 1:08d}.jsonl" if segments else FIRST_NAME
 
 
+def release_blocks(path: Path) -> None:
+    """
+    Give back what a segment that nobody appends to any more holds beyond its end, as far as the disk lets us.
+    """
+    with contextlib.suppress(OSError):
+        fd = os.open(path, os.O_WRONLY | os.O_NOFOLLOW)
+        try:
+            durable.trim(fd)
+        finally:
+            os.close(fd)
+
+
 class SegmentChangedError(OSError):
     """
     Somebody else removed, replaced, shortened or lengthened the file while we held it.
@@ -55,11 +67,13 @@ class Segment:
     Attributes:
         path: Where it is.
         length: How many of its bytes are proven to be on the disk. What may stand behind them counts for nothing.
+        held: Up to which byte it is known to have the disk's blocks, so that what is appended fits on a full disk too.
     """
 
     def __init__(self, path: Path, fd: int, length: int) -> None:
         self.path = path
         self.length = length
+        self.held = length
         self._fd = fd
 
     @classmethod
@@ -100,6 +114,26 @@ class Segment:
         self._check(end)
         self.length = end
 
+    def hold(self, end: int) -> None:
+        """
+        Take the disk's blocks up to byte `end`.
+
+        Raises:
+            OSError: There are not so many; what is held already stays so.
+        """
+        if end > self.held:
+            durable.allocate(self._fd, self.length, end)
+            self.held = end
+
+    def has_room_beside(self, size_bytes: int) -> bool:
+        """
+        Whether so much is free on the disk beyond what this segment holds.
+        """
+        try:
+            return durable.find_free_bytes(self._fd) >= size_bytes
+        except OSError:
+            return False
+
     def _check(self, length: int) -> None:
         """
         Refuse to trust a file that is not ours alone.
@@ -126,12 +160,18 @@ class Segment:
                 self.path.unlink()
             elif os.fstat(self._fd).st_size > self.length:  # never lengthen what somebody has shortened
                 os.ftruncate(self._fd, self.length)
-        self.close()
+        self.close(keeps_blocks=False)
 
-    def close(self) -> None:
+    def close(self, *, keeps_blocks: bool) -> None:
         """
         Let go of the file. Nothing is lost by it: what is proven is on the disk.
+
+        Args:
+            keeps_blocks: Whether what it holds beyond its end stays held, for whoever resumes it.
         """
+        if not keeps_blocks:
+            with contextlib.suppress(OSError):
+                durable.trim(self._fd)
         with contextlib.suppress(OSError):  # a descriptor is closed even when close() tells of an error
             os.close(self._fd)
 

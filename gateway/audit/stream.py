@@ -4,6 +4,9 @@ A stream: the ordered, chained records of one writer, in segments, behind one lo
 Synchronous and for one thread; `journal` puts a thread and a queue before it. It renders records into their place,
 opens segments, and knows what is proven. Law 1 holds here: what `append` returned for is on the disk, and what it
 raised for counts for nothing, whatever the disk may keep of it.
+
+A stream with a reserve keeps so many of the disk's blocks beyond the end of the segment that it writes to: nobody else
+can take them, and what may use the reserve is appended into them when the disk is full.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from gateway import durable
 from gateway.audit.chain import START, Previous, extend
 from gateway.audit.ending import find_stream_ending
 from gateway.audit.event import render_line
-from gateway.audit.segment import Segment, SegmentChangedError, find_next_name, list_segments
+from gateway.audit.segment import Segment, SegmentChangedError, find_next_name, list_segments, release_blocks
 from gateway.errors import StorageError
 
 if TYPE_CHECKING:
@@ -26,11 +29,16 @@ if TYPE_CHECKING:
     from gateway.audit.chain import Head
     from gateway.audit.event import Draft
 
-__all__ = ["LOCK_NAME", "Stream", "StreamBusyError", "StreamWriteError"]
+__all__ = ["LOCK_NAME", "ReserveMissingError", "Stream", "StreamBusyError", "StreamWriteError"]
 
 LOCK_NAME = "lock"
 
 _NODE_LIMIT_BYTES = 255
+
+_STEP_SHARE = 8
+"""The reserve grows with the stream by this part of itself at a time, so that most groups need no call for it."""
+
+_STEP_LEAST_BYTES = 4096
 
 _REASONS = {
     errno.ENOSPC: "disk_full",
@@ -59,6 +67,12 @@ class StreamWriteError(StorageError):
         self.reason = reason
 
 
+class ReserveMissingError(StreamWriteError):
+    """
+    Behind a group the reserve would not be whole. Nothing was written, and what may use the reserve still can be.
+    """
+
+
 class Stream:
     """
     One stream, held by one process through its flock.
@@ -70,19 +84,30 @@ class Stream:
         head: The last record that is on the disk.
     """
 
-    def __init__(self, folder: Path, lock_fd: int, *, node: str, segment_limit_bytes: int) -> None:
+    def __init__(
+        self, folder: Path, lock_fd: int, *, node: str, segment_limit_bytes: int, reserve_bytes: int = 0
+    ) -> None:
         self.path = folder
         self.name = folder.name
         self.node = node
         self.head: Head = START
         self._lock_fd: int | None = lock_fd
         self._segment_limit_bytes = segment_limit_bytes
+        self._reserve_bytes = reserve_bytes
+        self._step_bytes = max(reserve_bytes // _STEP_SHARE, _STEP_LEAST_BYTES)
         self._segment: Segment | None = None
         self._end: Previous | None = None  # what the next segment will say of the one before
 
     @classmethod
     def open(
-        cls, root: Path, name: str, *, node: str, segment_limit_bytes: int, lock_wait_seconds: float = 0.0
+        cls,
+        root: Path,
+        name: str,
+        *,
+        node: str,
+        segment_limit_bytes: int,
+        reserve_bytes: int = 0,
+        lock_wait_seconds: float = 0.0,
     ) -> Stream:
         """
         Take the stream's lock and find its end.
@@ -105,7 +130,7 @@ class Stream:
             raise StreamBusyError(f"the journal's stream {name} is held by another process") from error
         except OSError as error:
             raise StorageError(f"the journal's stream {name} cannot be opened: {durable.describe(error)}") from error
-        stream = cls(folder, lock_fd, node=node, segment_limit_bytes=segment_limit_bytes)
+        stream = cls(folder, lock_fd, node=node, segment_limit_bytes=segment_limit_bytes, reserve_bytes=reserve_bytes)
         try:
             stream._find_end()
         except OSError as error:
@@ -125,11 +150,14 @@ class Stream:
         """
         segments = list_segments(self.path)
         ending = find_stream_ending(segments)
+        resumes = ending is not None and ending.path == segments[-1] and ending.path.stat().st_size == ending.length
+        if segments and not resumes:
+            release_blocks(segments[-1])  # a reserve that nobody can use there any more, and that the next one needs
         if ending is None:
             return
         self.head = ending.head
         self._end = Previous(ending.path.name, ending.length, ending.head.digest)
-        if ending.path == segments[-1] and ending.path.stat().st_size == ending.length:
+        if resumes:
             self._segment = Segment.resume(ending.path, ending.length)
         else:
             # Not ours to append to, but ours to be chained to: its records must be durable before any that name them.
@@ -141,31 +169,103 @@ class Stream:
         # A process that was killed may have created the segment without having synced the folder.
         durable.sync_folder(self.path)
 
-    def append(self, drafts: Sequence[Draft]) -> None:
+    def append(self, drafts: Sequence[Draft], *, keeps_reserve: bool = False) -> None:
         """
         Append events, in order, as one group: one write, one sync. Durable, all of them, when it returns.
 
         Not safe for use by two threads at once. A crash in the middle leaves a prefix of the group, perhaps torn.
 
+        Args:
+            drafts: The events.
+            keeps_reserve: Whether the reserve must be whole behind them, else nothing is written.
+
         Raises:
+            ReserveMissingError: It would not be. Only with `keeps_reserve`.
             StreamWriteError: None of them counts. The next group goes to a new segment, whose first record says where
                 the proven part of this one ends. (A crash before that, on a disk that kept the group after all, brings
                 it back: recovery then reads an intent that was refused, and closes it as `unknown`.)
         """
         if self._segment is not None and self._segment.length >= self._segment_limit_bytes:
-            self._segment.close()
-            self._segment = None
+            self._turn_over(self._segment)
         try:
             if self._segment is None:
-                self._segment = Segment.create(self.path / find_next_name(list_segments(self.path)))
-                durable.sync_folder(self.path)
+                self._segment = self._create_segment()
             lines, head = self._render(drafts, opens_segment=self._segment.length == 0)
+            if keeps_reserve:
+                self._hold_reserve(self._segment, len(lines))
             self._segment.append(lines)
         except OSError as error:
             raise self._abandon_segment(error) from error
         # Here the group is on the disk. A crash from now on loses nothing of it.
         self.head = head
         self._end = Previous(self._segment.path.name, self._segment.length, head.digest)
+
+    def hold_reserve(self) -> None:
+        """
+        See to it that the reserve is whole, so that the next group need not. Does nothing before the first record.
+
+        Raises:
+            ReserveMissingError: It is not.
+            StreamWriteError: As for `append`, with nothing to write.
+        """
+        if self._segment is None:
+            return
+        try:
+            self._hold_reserve(self._segment, 0)
+        except OSError as error:
+            raise self._abandon_segment(error) from error
+
+    def _hold_reserve(self, segment: Segment, size_bytes: int) -> None:
+        """
+        Let the segment hold the reserve behind `size_bytes` more, and a step beyond where there is room for that.
+        """
+        end = segment.length + size_bytes + self._reserve_bytes
+        if self._reserve_bytes == 0 or end <= segment.held:
+            return
+        for wanted in (end + self._step_bytes, end):
+            try:
+                segment.hold(wanted)
+            except OSError as error:
+                if _REASONS.get(error.errno or 0) != "disk_full":
+                    raise
+            else:
+                return
+        raise ReserveMissingError(
+            f"{self.name} cannot keep its reserve of {self._reserve_bytes} bytes: its disk is full", "disk_full"
+        )
+
+    def _create_segment(self) -> Segment:
+        """
+        The next segment, empty, its name durable.
+        """
+        segment = Segment.create(self.path / find_next_name(list_segments(self.path)))
+        try:
+            durable.sync_folder(self.path)
+        except OSError:
+            segment.abandon()
+            raise
+        return segment
+
+    def _turn_over(self, full: Segment) -> None:
+        """
+        Go on in a new segment, if that can hold a reserve of its own.
+
+        Otherwise the old one, which holds one, goes on beyond its limit: on a disk that is nearly full the reserve must
+        not be let go of for a new one that somebody else may be quicker to take.
+        """
+        if not full.has_room_beside(self._reserve_bytes + self._step_bytes if self._reserve_bytes else 0):
+            return
+        try:
+            segment = self._create_segment()
+        except OSError:
+            return  # nothing is wrong with the old one, and its next group will tell if there is
+        try:
+            self._hold_reserve(segment, 0)
+        except (OSError, ReserveMissingError):
+            segment.abandon()
+            return
+        full.close(keeps_blocks=False)
+        self._segment = segment
 
     def _render(self, drafts: Sequence[Draft], *, opens_segment: bool) -> tuple[bytes, Head]:
         """
@@ -200,7 +300,8 @@ class Stream:
         Close the segment, then let go of the lock. Idempotent.
         """
         if self._segment is not None:
-            self._segment.close()
+            # The reserve outlives us: whoever comes next may find the disk full.
+            self._segment.close(keeps_blocks=self._reserve_bytes > 0)
             self._segment = None
         if self._lock_fd is not None:
             os.close(self._lock_fd)
