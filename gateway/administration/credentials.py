@@ -4,6 +4,9 @@ The verbs of `credential`: Noojee's keys, sealed as soon as they were read, and 
 A removed credential that grants still name stays, without a key, under the state `removed`: its name must not go to
 another key behind the grants' back. Adding it again with the same upstream, kind and owner gives it a key again, and
 with it the grants their effect; when the last such grant is gone, so is the credential.
+
+Rotating is no revoking: calls and polls that were decided with the old key go on with it to their end, so that none
+fails. Whoever must end them removes the credential and adds it again.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
     from gateway.registry.transaction import Transaction
     from gateway.secret import Secret
 
-__all__ = ["add", "find_all", "get_credential", "remove"]
+__all__ = ["add", "find_all", "get_credential", "remove", "rotate"]
 
 
 def add(desk: Desk, name: str, *, upstream: str, kind: str, owner: str | None, key: Secret) -> dict[str, object]:
@@ -73,6 +76,44 @@ def add(desk: Desk, name: str, *, upstream: str, kind: str, owner: str | None, k
         }
         change.carry_out(Tag.CREDENTIAL_ADDED, name, details, write)
     return _render(dataclasses.replace(credential, sealed=sealed))
+
+
+def rotate(desk: Desk, name: str, *, key: Secret) -> dict[str, object]:
+    """
+    Put a new key in the place of a credential's; every call decided after this returns goes up with it.
+
+    With the key that it holds already nothing is changed, and the workers are waited for again: whoever was told that
+    one did not acknowledge repeats the command.
+
+    Returns:
+        The credential, and under `rotated` whether the key was another.
+
+    Raises:
+        OperatorError: `not_found`, also for a removed credential: to give access back is `add`'s, which asks again
+            whose key it is. `invalid`, or what `Desk.changing` raises.
+    """
+    check_key(key)
+    with desk.changing(awaits_workers=True) as change:
+        with desk.reading() as registry:
+            credential = get_credential(registry, name)
+            is_held = registry.find_fingerprint(name) == desk.audit_key.fingerprint(key.reveal())
+        if not credential.is_available:
+            raise OperatorError(
+                OperatorReason.NOT_FOUND,
+                f"The credential {name} was removed and holds no key. Give it one again with `noojee-gateway "
+                f"credential add {name}`, with upstream, kind and owner as they were; its grants then serve again.",
+            )
+        if not is_held:
+            sealed = seal_key(desk.ring, key, credential)
+            fingerprint = desk.audit_key.fingerprint(key.reveal())
+            details = {"upstream": credential.upstream.name, "kind": credential.kind.value, "owner": credential.owner}
+            change.carry_out(
+                Tag.CREDENTIAL_ROTATED,
+                name,
+                details,
+                lambda registry: registry.set_key(credential.credential_id, sealed, fingerprint),
+            )
+    return {**_render(credential), "rotated": not is_held}
 
 
 def remove(desk: Desk, name: str) -> dict[str, object]:

@@ -25,10 +25,13 @@ if TYPE_CHECKING:
     from gateway.clock import Clock
     from gateway.registry.reading import Reading
 
-__all__ = ["Desk", "open_admin_journal"]
+__all__ = ["RESERVE_BYTES", "Desk", "open_admin_journal"]
 
 _STREAM = "admin"
 _LOCK_WAIT_SECONDS = 10.0
+
+RESERVE_BYTES = 128 * 1024
+"""What the operators' stream holds of the disk: room for a hundred changes that end access (two records each)."""
 
 
 class Desk:
@@ -132,6 +135,9 @@ class Desk:
         journal = self._hold_journal(may_go_unrecorded=may_go_unrecorded)
         change = Change(self._store, journal, self.clock, may_go_unrecorded=may_go_unrecorded)
         try:
+            if not may_go_unrecorded:  # what ends access seals nothing, and must not fail for the ring's sake
+                # Another verb may have changed the ring since it was read: nothing may be sealed under what was pruned.
+                self.ring.refresh()
             yield change
         finally:
             if journal is not None:
@@ -203,7 +209,14 @@ def open_admin_journal(data_dir: Path, *, node: str, clock: Clock) -> Journal:
         OperatorError: `journal_busy` or `journal_unavailable`.
     """
     try:
-        return Journal.open(data_dir / "journal", _STREAM, node=node, clock=clock, lock_wait_seconds=_LOCK_WAIT_SECONDS)
+        return Journal.open(
+            data_dir / "journal",
+            _STREAM,
+            node=node,
+            clock=clock,
+            reserve_bytes=RESERVE_BYTES,
+            lock_wait_seconds=_LOCK_WAIT_SECONDS,
+        )
     except StreamBusyError as error:
         raise OperatorError(
             OperatorReason.JOURNAL_BUSY,

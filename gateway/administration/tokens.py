@@ -1,5 +1,5 @@
 """
-The verbs of `token`: issued once and shown once, kept as a digest, ended for good.
+The verbs of `token`: issued once and shown once, kept as a digest, replaced with an overlap, ended for good.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from gateway.administration.desk import Desk
+    from gateway.registry.reading import Reading
+    from gateway.registry.transaction import Transaction
     from gateway.secret import Secret
 
-__all__ = ["find_all", "issue", "render", "revoke"]
+__all__ = ["find_all", "issue", "render", "revoke", "rotate"]
 
 
 def issue(desk: Desk, caller: str, *, expires_in: timedelta | None) -> tuple[dict[str, object], Secret]:
@@ -47,6 +49,54 @@ def issue(desk: Desk, caller: str, *, expires_in: timedelta | None) -> tuple[dic
     return {"token_id": token_id, "caller": caller, "expires_at": _render_instant(expires_at)}, text
 
 
+def rotate(desk: Desk, token_id: str, *, overlap: timedelta) -> tuple[dict[str, object], Secret]:
+    """
+    Make a token in the place of another, which ends after the overlap, or when it would have ended if that is earlier.
+
+    The new one is valid as long as the old one was made to be, counted from now; without end if the old one had none.
+
+    Args:
+        overlap: Nothing for an end now, which `revoke`, called then, waits for.
+
+    Returns:
+        What `--json` shows, without the token, and the token itself: the only time that it is seen.
+
+    Raises:
+        OperatorError: `not_found`; `invalid`, also for a token that has ended; what `Desk.changing` raises: then no
+            token is shown, even when one was made.
+    """
+    parse_token_id(token_id)
+    now = desk.clock.now()
+    with desk.changing() as change:
+        with desk.reading() as registry:
+            old = _get_token(registry, token_id)
+        if (state := _find_state(old, now)) != "active":
+            raise OperatorError(
+                OperatorReason.INVALID,
+                f"The token {token_id} is {state} already. Make a new one with `noojee-gateway token issue "
+                f"{old.caller_name}`.",
+            )
+        new_id, text = create_token_text()
+        expires_at = _add(now, old.expires_at - old.issued_at) if old.expires_at is not None else None
+        old_expires_at = min(filter(None, (old.expires_at, _end_overlap(now, overlap))))
+        token, digest = TokenRow(new_id, old.caller_name, now, expires_at, None), digest_token(text.reveal())
+
+        def write(registry: Transaction) -> None:
+            registry.add_token(token, digest)
+            if overlap:
+                registry.expire_token(token_id, old_expires_at)
+            else:
+                registry.revoke_token(token_id, now)
+
+        rotated = {
+            "caller": old.caller_name,
+            "expires_at": _render_instant(expires_at),
+            "old_expires_at": _render_instant(old_expires_at),
+        }
+        change.carry_out(Tag.TOKEN_ROTATED, token_id, {"token_id": new_id, **rotated}, write)
+    return {"token_id": new_id, "replaces": token_id, **rotated}, text
+
+
 def revoke(desk: Desk, token_id: str) -> dict[str, object]:
     """
     End a token for good; in force in every running worker when this returns.
@@ -61,12 +111,7 @@ def revoke(desk: Desk, token_id: str) -> dict[str, object]:
     now = desk.clock.now()
     with desk.changing(awaits_workers=True, may_go_unrecorded=True) as change:
         with desk.reading() as registry:
-            token = registry.find_token(token_id)
-        if token is None:
-            raise OperatorError(
-                OperatorReason.NOT_FOUND,
-                f"There is no token {token_id}. `noojee-gateway token list` shows those there are.",
-            )
+            token = _get_token(registry, token_id)
         if token.revoked_at is None:
             details = {"caller": token.caller_name}
             change.carry_out(
@@ -102,6 +147,23 @@ def render(token: TokenRow, now: datetime) -> dict[str, object]:
         "expires_at": _render_instant(token.expires_at),
         "revoked_at": _render_instant(token.revoked_at),
     }
+
+
+def _get_token(registry: Reading, token_id: str) -> TokenRow:
+    token = registry.find_token(token_id)
+    if token is None:
+        raise OperatorError(
+            OperatorReason.NOT_FOUND,
+            f"There is no token {token_id}. `noojee-gateway token list` shows those there are.",
+        )
+    return token
+
+
+def _end_overlap(now: datetime, overlap: timedelta) -> datetime:
+    try:
+        return now + overlap
+    except OverflowError:
+        raise OperatorError(OperatorReason.INVALID, "The overlap must end before the year 9999, as in 24h.") from None
 
 
 def _find_state(token: TokenRow, now: datetime) -> str:

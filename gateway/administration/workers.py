@@ -1,6 +1,7 @@
 """
 Telling the running workers which version of the registry was committed, and waiting until it is in force there.
 
+They are asked, too, whether they have a version of the master key, before anything is sealed under it.
 Each worker listens on a socket in the run folder. Nobody listening means that no gateway runs, and all is well.
 """
 
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["tell_workers"]
+__all__ = ["find_without_version", "tell_workers"]
 
 _RETRY_SECONDS = 0.05
 
@@ -27,20 +28,33 @@ def tell_workers(run_dir: Path, version: int, *, timeout_seconds: float = 2.0) -
     Returns:
         The names of the sockets whose workers did not say within the time that the version is in force.
     """
+    return _ask_all(run_dir, b"%d\n" % version, timeout_seconds)
+
+
+def find_without_version(run_dir: Path, version: int, *, timeout_seconds: float = 2.0) -> list[str]:
+    """
+    Ask all workers of this node whether they have a version of the master key; they read their ring again for it.
+
+    Returns:
+        The names of the sockets whose workers did not say so within the time.
+    """
+    return _ask_all(run_dir, b"ring %d\n" % version, timeout_seconds)
+
+
+def _ask_all(run_dir: Path, line: bytes, timeout_seconds: float) -> list[str]:
     sockets = sorted(run_dir.glob("worker-*.sock"))
     if not sockets:
         return []
     deadline = time.monotonic() + timeout_seconds
     with ThreadPoolExecutor(max_workers=len(sockets)) as pool:
-        told = list(pool.map(lambda path: _tell(path, version, deadline), sockets))
+        told = list(pool.map(lambda path: _ask(path, line, deadline), sockets))
     return [path.name for path, is_told in zip(sockets, told, strict=True) if not is_told]
 
 
-def _tell(path: Path, version: int, deadline: float) -> bool:
+def _ask(path: Path, line: bytes, deadline: float) -> bool:
     """
-    Whether a worker has acknowledged, or is gone.
+    Whether a worker has said the line back, or is gone.
     """
-    line = b"%d\n" % version
     while (left := deadline - time.monotonic()) > 0:
         try:
             if _exchange(path, line, left) == line:

@@ -46,6 +46,16 @@ def add_parser(nouns: Nouns) -> None:
         summary="List the credentials, never their keys.",
         examples=["noojee-gateway credential list"],
     )
+    rotate = add_verb(
+        verbs,
+        "rotate",
+        _rotate,
+        summary="Put a new key, read from standard input or a prompt, in the place of a credential's.",
+        explanation="No call fails: when it returns, every new call goes up with the new key, and those under way end "
+        "with the old one. So withdraw the old key in Noojee a while later.",
+        examples=["noojee-gateway credential rotate noojee-global < new-key.txt"],
+    )
+    rotate.add_argument("name", metavar="NAME")
     remove = add_verb(
         verbs,
         "remove",
@@ -78,6 +88,16 @@ def _list(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
         ("name", "upstream", "kind", "owner", "state"),
         when_empty="There is no credential yet; add one with `noojee-gateway credential add`.",
     )
+    return 0
+
+
+def _rotate(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
+    from gateway.administration import credentials
+
+    with open_desk(load_settings) as desk:
+        rotated = credentials.rotate(desk, args.name, key=read_secret("Noojee API key"))
+    sentence = "rotated" if rotated["rotated"] else "holds that key already"
+    print_change(args, rotated, f"credential {args.name} {sentence}")
     return 0
 
 

@@ -13,7 +13,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from gateway import __version__
-from gateway.cli import audit, caller, credential, explain, grant, init, operations, planes, token, upstream
+from gateway.cli import audit, caller, credential, explain, grant, init, master_key, operations, planes, token, upstream
 from gateway.cli.output import print_error
 from gateway.cli.parser import Parser, UsageError
 from gateway.errors import OperatorError, OperatorReason, StorageError
@@ -72,7 +72,7 @@ def create_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"noojee-gateway {__version__}")
     nouns = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for module in (init, upstream, credential, caller, grant, token, explain, operations, planes, audit):
+    for module in (init, upstream, credential, caller, grant, token, explain, operations, planes, audit, master_key):
         module.add_parser(nouns)
     return parser
 

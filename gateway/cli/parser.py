@@ -29,6 +29,7 @@ __all__ = [
     "add_noun",
     "add_verb",
     "parse_expiry",
+    "parse_overlap",
 ]
 
 SettingsLoader: TypeAlias = "Callable[[], Settings]"
@@ -153,12 +154,19 @@ def parse_expiry(text: str) -> timedelta:
     """
     The argument of `--expires`.
     """
-    from gateway.duration import parse_duration
-
-    try:
-        duration = parse_duration(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+    duration = parse_overlap(text)
     if not duration:
         raise argparse.ArgumentTypeError("must be more than 0s; `token revoke` ends a token now")
     return duration
+
+
+def parse_overlap(text: str) -> timedelta:
+    """
+    The argument of `--overlap`, which may be nothing.
+    """
+    from gateway.duration import parse_duration
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

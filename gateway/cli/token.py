@@ -1,16 +1,17 @@
 """
 `token`: what callers present instead of a Noojee key.
 
-Law 3: `issue` prints a token once, on standard output; no other verb prints or takes one.
+Law 3: `issue` and `rotate` print a token once, on standard output; no other verb prints or takes one.
 """
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from gateway.cli.desk import open_desk
 from gateway.cli.output import print_change, print_rows
-from gateway.cli.parser import add_noun, add_verb, parse_expiry
+from gateway.cli.parser import add_noun, add_verb, parse_expiry, parse_overlap
 
 if TYPE_CHECKING:
     import argparse
@@ -43,6 +44,22 @@ def add_parser(nouns: Nouns) -> None:
         examples=["noojee-gateway token list crm"],
     )
     listing.add_argument("caller", metavar="CALLER", nargs="?")
+    rotate = add_verb(
+        verbs,
+        "rotate",
+        _rotate,
+        summary="Make a token in the place of another and print it, once and never again.",
+        explanation="Both are valid during the overlap. The new one is valid as long as the old one was made to be, "
+        "counted from now.",
+        examples=[
+            "noojee-gateway token rotate TOKEN_ID --overlap 24h > crm.token",
+            "noojee-gateway token rotate TOKEN_ID --overlap 0s > crm.token",
+        ],
+    )
+    rotate.add_argument("token_id", metavar="TOKEN_ID")
+    rotate.add_argument(
+        "--overlap", type=parse_overlap, metavar="24h", help="how long the old one still works; 24h, 0s to end it now"
+    )
     revoke = add_verb(
         verbs,
         "revoke",
@@ -79,6 +96,28 @@ def _list(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
         ("token_id", "caller", "state", "issued_at", "expires_at", "revoked_at"),
         when_empty="There is no token yet; issue one with `noojee-gateway token issue CALLER`.",
     )
+    return 0
+
+
+def _rotate(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
+    from gateway.administration import tokens
+
+    overlap = args.overlap if args.overlap is not None else timedelta(hours=24)
+    with open_desk(load_settings) as desk:
+        rotated, token = tokens.rotate(desk, args.token_id, overlap=overlap)
+        value = {
+            "token_id": rotated["token_id"],
+            "caller": rotated["caller"],
+            "token": token.reveal(),
+            "expires_at": rotated["expires_at"],
+            "replaces": rotated["replaces"],
+            "old_expires_at": rotated["old_expires_at"],
+        }
+        print_change(args, value, token.reveal())
+        if not overlap:
+            # It is revoked. This waits for the workers, and comes after the print: a worker that does not answer must
+            # not cost the caller the only token it has left.
+            tokens.revoke(desk, args.token_id)
     return 0
 
 

@@ -155,6 +155,12 @@ class Ring:
                 self.refresh()
         return self._versions.get(version)
 
+    def has_version(self, version: int) -> bool:
+        """
+        Whether a version is in the ring, which is read again when it was not.
+        """
+        return self.find_key(version) is not None
+
     def _replace(self, versions: Mapping[int, bytes]) -> None:
         check_replaceable(self.path)
         try:

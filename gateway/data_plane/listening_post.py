@@ -1,8 +1,9 @@
 """
 The worker's own socket, over which a verb says which version it has committed and waits until that is in force.
 
-One line of decimal text each way. Only the effective user's processes are heard: the file is 0600 and the peer's uid is
-asked of the kernel where it can tell.
+One line each way: the registry's version as decimal text; or `ring` and a version of the master key, to ask whether we
+have it. Only the effective user's processes are heard: the file is 0600 and the peer's uid is asked of the kernel where
+it can tell.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from gateway.errors import OperatorError, OperatorReason
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gateway.custody import Ring
     from gateway.data_plane.snapshots import Snapshots
 
 __all__ = ["ListeningPost"]
@@ -33,9 +35,10 @@ class ListeningPost:
     Listens on `<run_dir>/<stream>.sock`.
     """
 
-    def __init__(self, path: Path, snapshots: Snapshots) -> None:
+    def __init__(self, path: Path, snapshots: Snapshots, ring: Ring) -> None:
         self._path = path
         self._snapshots = snapshots
+        self._ring = ring
         self._server: asyncio.Server | None = None
 
     async def open(self) -> None:
@@ -78,13 +81,21 @@ class ListeningPost:
         try:
             if _is_ours(writer.get_extra_info("socket")):
                 line = await reader.readline()
-                if line.endswith(b"\n") and line[:-1].isdigit() and await self._snapshots.refresh(int(line)):
+                if line.endswith(b"\n") and await self._is_in_force(line[:-1]):
                     writer.write(line)
                     await writer.drain()
         except (ConnectionError, ValueError):
             pass  # a verb that went away, or a line that is none
         finally:
             writer.close()
+
+    async def _is_in_force(self, words: bytes) -> bool:
+        what, _, version = words.rpartition(b" ")
+        if not version.isdigit():
+            return False
+        if what == b"ring":
+            return self._ring.has_version(int(version))
+        return not what and await self._snapshots.refresh(int(version))
 
 
 def _is_ours(peer: socket.socket) -> bool:

@@ -8,6 +8,7 @@ every call is. Ending a call is a wish: the pipeline does it, answers and record
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from typing import TYPE_CHECKING
 
 from gateway.noojee.catalogue import Effect
@@ -48,12 +49,18 @@ class RunningCall:
     def stands_in(self, snapshot: Snapshot) -> bool:
         """
         Whether a snapshot still has the call's token, and its grant with a key to send.
+
+        Another key, or another seal of the same one, is no reason to end a call: rotating is not revoking.
         """
         token = snapshot.tokens.get(self.standing.digest)
         caller = snapshot.callers.get(token.caller_name) if token is not None else None
         if caller is None or self.grant is None:
             return caller is not None
-        return any(grant == self.grant and grant.credential.is_available for grant in caller.grants)
+        return any(
+            grant.credential.is_available and _without_key(grant) == _without_key(self.grant)
+            for grant in caller.grants
+            if grant.grant_id == self.grant.grant_id
+        )
 
     def end(self, reason: Reason) -> None:
         """
@@ -110,3 +117,7 @@ class Running:
 
     def __repr__(self) -> str:
         return f"<Running: {len(self._calls)} calls>"
+
+
+def _without_key(grant: Grant) -> Grant:
+    return dataclasses.replace(grant, credential=dataclasses.replace(grant.credential, sealed=None))

@@ -107,6 +107,14 @@ class Reading:
                 found.setdefault(fingerprint, name)
         return found
 
+    def find_fingerprint(self, credential_name: str) -> bytes | None:
+        """
+        The keyed fingerprint of the API key that a credential holds.
+        """
+        return self._connection.execute(
+            select(schema.credentials.c.fingerprint).where(schema.credentials.c.name == credential_name)
+        ).scalar_one_or_none()
+
     def find_callers(self) -> list[CallerRow]:
         """
         All callers.
