@@ -36,6 +36,7 @@ reply_timeout = "45s"
 - A name that is not in this table is an error, in the environment as in the file; so is an empty value. No error shows
   a value.
 - A duration is a whole number and `s`, `m`, `h` or `d`: `30s`, `5m`, `24h`, `90d`.
+- A size is a whole number and `KiB`, `MiB` or `GiB`: `512KiB`, `64MiB`, `2GiB`.
 - A relative path is taken from the folder in which the command runs.
 - No setting holds a secret: keys are files of their own, or come from standard input.
 - In Kubernetes, a Service named `gateway` puts variables such as `GATEWAY_PORT=tcp://...` into every container; they

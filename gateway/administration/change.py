@@ -4,8 +4,9 @@ One change of the registry, on record: intent durable, registry committed, outco
 Whoever is killed in between leaves an intent without an end; the next verb closes it by the registry's version, which
 only a commit raises. That works because verbs run one at a time, each holding the journal's stream `admin`.
 
-Ending access must be possible even when the journal cannot be written. Then the event is committed to the registry with
-the change, and the next verb that finds the journal writable puts it on record: late, but not lost.
+Ending access must be possible on a full disk too, and is recorded there in the journal's reserve, which no other change
+may use. When not even that can be written, the event is committed to the registry with the change, and the next verb
+that finds the journal writable puts it on record: late, but not lost.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def settle_changes(journal: Journal, store: Store) -> None:
         version = owed[0].version - 1
     recover_change(journal, version)
     for each in owed:
-        journal.record_now(json.loads(each.event))
+        journal.record_now(json.loads(each.event), may_use_reserve=True)
         with store.transaction(raises_version=False) as registry:
             registry.remove_owed_event(each.request_id)
 
@@ -161,7 +162,7 @@ class Change:
         """
         if self._journal is not None:
             try:
-                self._journal.record_now({**event, "tag": Tag.CHANGE_INTENDED})
+                self._journal.record_now({**event, "tag": Tag.CHANGE_INTENDED}, may_use_reserve=self._may_go_unrecorded)
             except StorageError as error:
                 if not self._may_go_unrecorded:
                     raise OperatorError(
@@ -218,14 +219,14 @@ class Change:
             case _:
                 reason = "interrupted"
         try:
-            journal.record_now({**event, "tag": Tag.CHANGE_FAILED, "reason": reason})
+            journal.record_now({**event, "tag": Tag.CHANGE_FAILED, "reason": reason}, may_use_reserve=True)
         except StorageError:
             # The error at hand is the one to tell. The intent stays open, and the next verb closes it just so.
             return
 
     def _record_outcome(self, journal: Journal, event: Event) -> None:
         try:
-            journal.record_now(event)
+            journal.record_now(event, may_use_reserve=True)
         except StorageError as error:
             self.warnings.append(
                 f"{_sentence(error)} The change is in force, but its end is not on record yet. Look at the journal's "

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from gateway.errors import OperatorError, OperatorReason
+from gateway.size import render_size
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -30,6 +31,7 @@ __all__ = [
     "check_data_folder",
     "check_listening",
     "check_new_data_folder",
+    "check_reserve",
     "check_run_dir",
     "create_tls_context",
     "find_file_system",
@@ -93,6 +95,28 @@ def check_run_dir(run_dir: Path) -> None:
             OperatorReason.SETTINGS_INVALID,
             f"The path of the run folder {run_dir} is too long for a socket. Set GATEWAY_RUN_DIR to a short path, "
             "as in /run/noojee-gateway.",
+        )
+
+
+def check_reserve(data_dir: Path, reserve_bytes: int) -> None:
+    """
+    Refuses a reserve that the journal's disk could not hold if it were empty, so that no call could ever be made.
+
+    One that does not fit now is no start error: the gateway refuses calls and says so until there is room.
+
+    Raises:
+        OperatorError: `settings_invalid`.
+    """
+    journal = data_dir / "journal"
+    try:
+        found = os.statvfs(journal if journal.exists() else data_dir)
+    except OSError:
+        return  # opening the journal will tell
+    if reserve_bytes >= found.f_blocks * found.f_frsize:
+        raise OperatorError(
+            OperatorReason.SETTINGS_INVALID,
+            f"GATEWAY_JOURNAL_RESERVE, {render_size(reserve_bytes)}, is more than the journal's disk has at all. Set "
+            "it to about 2KiB for each call that may be under way at once, or give the journal a larger disk.",
         )
 
 

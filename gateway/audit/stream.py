@@ -21,6 +21,7 @@ from gateway.audit.ending import find_stream_ending
 from gateway.audit.event import render_line
 from gateway.audit.segment import Segment, SegmentChangedError, find_next_name, list_segments, release_blocks
 from gateway.errors import StorageError
+from gateway.size import render_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -231,7 +232,7 @@ class Stream:
             else:
                 return
         raise ReserveMissingError(
-            f"{self.name} cannot keep its reserve of {self._reserve_bytes} bytes: its disk is full", "disk_full"
+            f"the disk of {self.name} is full but for the reserve of {render_size(self._reserve_bytes)}", "disk_full"
         )
 
     def _create_segment(self) -> Segment:

@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
 
 async def _demonstrate(folder: Path, *, as_json: bool) -> None:
     simulator = Simulator(folder / "noojee")
-    settings = Settings(data_dir=folder / "data", node="demo", max_connections=100)
+    settings = Settings(data_dir=folder / "data", node="demo", max_connections=100, journal_reserve=1024**2)
     async with wait_for_end() as ended:
         await simulator.start()
         try:

@@ -15,6 +15,7 @@ import uvloop
 from gateway.administration.data_folder import (
     check_data_folder,
     check_listening,
+    check_reserve,
     check_run_dir,
     create_tls_context,
     lock_serving,
@@ -47,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
     check_data_folder(settings.data_dir)
     check_run_dir(settings.run_dir)
     check_listening(settings)
+    check_reserve(settings.data_dir, settings.journal_reserve)
     ssl_context = create_tls_context(settings)
     with (
         lock_serving(settings.data_dir),

@@ -188,7 +188,9 @@ class Installation:
 
     def _environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
-        return kept | {"GATEWAY_DATA_DIR": str(self.data_dir)} | self.environment
+        # Small, for each of many installations holds it for as long as its folder is kept.
+        ours = {"GATEWAY_DATA_DIR": str(self.data_dir), "GATEWAY_JOURNAL_RESERVE": "256KiB"}
+        return kept | ours | self.environment
 
 
 @dataclass

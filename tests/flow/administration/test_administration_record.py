@@ -132,11 +132,11 @@ record_now, transaction, recorded = Journal.record_now, Store.transaction, []
 def die(*args, **kwargs):
     os._exit(9)
 
-def count(journal, *events):
+def count(journal, *events, **options):
     recorded.append(events)
     if len(recorded) == {"before intent": 1, "before outcome": 2}.get(point):
         die()
-    record_now(journal, *events)
+    record_now(journal, *events, **options)
 
 Journal.record_now = count
 if point == "before commit":
@@ -306,11 +306,11 @@ def test_a_change_whose_end_cannot_be_recorded_is_in_force_and_closed_by_the_nex
 def _fail_record(patch: pytest.MonkeyPatch, *, number: int) -> None:
     record_now, recorded = Journal.record_now, []
 
-    def record(journal: Journal, *events: Any) -> None:
+    def record(journal: Journal, *events: Any, **options: Any) -> None:
         recorded.append(events)
         if len(recorded) == number:
             raise StorageError("admin/00000001.jsonl cannot be written: No space left on device")
-        record_now(journal, *events)
+        record_now(journal, *events, **options)
 
     patch.setattr(Journal, "record_now", record)
 
