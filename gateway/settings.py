@@ -21,14 +21,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from gateway.duration import parse_duration, render_duration
-from gateway.size import parse_size, render_size
 
 __all__ = ["ENVIRONMENT_PREFIX", "LONGEST_TIMEOUT", "Settings", "load_settings"]
 
 ENVIRONMENT_PREFIX = "GATEWAY_"
 LONGEST_TIMEOUT = timedelta(hours=24)
-LEAST_RESERVE_BYTES = 64 * 1024
-MOST_RESERVE_BYTES = 16 * 1024**3
 SHORTEST_PAIR_LIFETIME = timedelta(seconds=10)
 LONGEST_PAIR_LIFETIME = timedelta(hours=1)
 _NODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
@@ -74,14 +71,6 @@ def _check_pair_lifetime(value: timedelta) -> timedelta:
     return value
 
 
-def _parse_reserve(value: object) -> int:
-    size_bytes = parse_size(value) if isinstance(value, str) else value
-    if type(size_bytes) is int and LEAST_RESERVE_BYTES <= size_bytes <= MOST_RESERVE_BYTES:
-        return size_bytes
-    least, most = render_size(LEAST_RESERVE_BYTES), render_size(MOST_RESERVE_BYTES)
-    raise ValueError(f"must be text, a whole number and KiB, MiB or GiB, from {least} to {most}")
-
-
 def _parse_address(value: object) -> str:
     # A name could come to stand for another address later and open a port to a network, so it must be an address.
     if value == "localhost":
@@ -122,6 +111,13 @@ _Address = Annotated[
 ]
 _Yes = Annotated[bool, BeforeValidator(_parse_yes)]
 _Timeout = Annotated[timedelta, BeforeValidator(_parse_duration), AfterValidator(_check_timeout)]
+
+_PairLifetime = Annotated[
+    timedelta,
+    BeforeValidator(_parse_duration),
+    AfterValidator(_check_pair_lifetime),
+    Field(json_schema_extra={"type_text": "duration, 10s to 1h"}),
+]
 
 
 def _below_data_dir(name: str) -> Any:
@@ -199,12 +195,6 @@ class Settings(BaseModel):
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """How much is logged to standard error; no level logs a URL, a token or a key."""
-    journal_reserve: Annotated[int, BeforeValidator(_parse_reserve)] = Field(
-        default=64 * 1024**2, json_schema_extra={"default_text": "`64MiB`", "type_text": "size, `64KiB` to `16GiB`"}
-    )
-    """How much of the journal's disk is held for the outcomes of calls that are under way, about 2 KiB each: when less
-    than that is left, new calls are refused until there is room again."""
-
 
     max_connections: Annotated[_WholeNumber, Field(ge=1, le=1_000_000)] = 10_000
     """How many callers' connections are held at once; lowered with a warning to what the limit of open files allows."""
@@ -244,6 +234,10 @@ class Settings(BaseModel):
 
     call_timeout: _Timeout = timedelta(minutes=10)
     """How long any call may take that is neither a poll nor a recording."""
+
+    hash_pair_lifetime: _PairLifetime = timedelta(hours=1)
+    """How long a pair of Noojee's hash method is used after it was first accepted: `10s` for an Administrator that
+    knows no hour, which is told by calls that Noojee refuses with `Expired TimeStamp`."""
 
     drain_timeout: _Timeout = timedelta(seconds=10)
     """How long running calls may still take once the gateway was told to stop."""

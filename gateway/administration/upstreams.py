@@ -208,15 +208,12 @@ def _parse_url(url: str) -> tuple[str, int, str]:
 
 
 def _parse_auth(auth: str | None) -> AuthMethod:
-    if auth == AuthMethod.HASH:
-        raise OperatorError(
-            OperatorReason.INVALID,
-            "The hash method is not supported yet. It is for Administrator before 4.9.0.10; leave --auth out where the "
-            "upstream is newer.",
-        )
-    if auth not in {None, AuthMethod.API_KEY}:
-        raise OperatorError(OperatorReason.INVALID, "--auth is api-key or hash.")
-    return AuthMethod.API_KEY
+    if auth is None:
+        return AuthMethod.API_KEY
+    try:
+        return AuthMethod(auth)
+    except ValueError:
+        raise OperatorError(OperatorReason.INVALID, "--auth is api-key or hash.") from None
 
 
 def _check_ca(ca_pem: str | None) -> str | None:

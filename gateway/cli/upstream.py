@@ -34,6 +34,7 @@ def add_parser(nouns: Nouns) -> None:
         examples=[
             "noojee-gateway upstream add noojee --url https://noojee.example.com",
             "noojee-gateway upstream add noojee --url https://10.0.0.5:8443/contact --ca-file ca.pem",
+            "noojee-gateway upstream add old-noojee --url https://noojee.example.com --auth hash",
         ],
     )
     add.add_argument("name", metavar="NAME")
@@ -52,9 +53,11 @@ def add_parser(nouns: Nouns) -> None:
         summary="Change an upstream.",
         explanation="A sealed key opens for one host and port only, so that nobody can send it elsewhere by changing a "
         "URL: with another host or port every key must be entered again, at prompts, or one a line on standard input "
-        "in the order of the credentials' names.",
+        "in the order of the credentials' names. When Noojee was upgraded to Administrator 4.9.0.10, --auth api-key "
+        "ends the hash method within a second; running calls go on.",
         examples=[
             "noojee-gateway upstream set noojee --ca-file new-ca.pem",
+            "noojee-gateway upstream set noojee --auth api-key",
             "noojee-gateway upstream set noojee --url https://noojee2.example.com < keys.txt",
         ],
     )
@@ -75,7 +78,7 @@ def _add_options(parser: Parser) -> None:
     parser.add_argument(
         "--auth",
         choices=("api-key", "hash"),
-        help="how it takes the key: api-key (the default), or hash for Administrator before 4.9.0.10",
+        help="how it takes the key: api-key (when added without it), or hash for Administrator before 4.9.0.10",
     )
     parser.add_argument("--ca-file", type=Path, metavar="F", help="PEM certificates to trust instead of the system's")
 

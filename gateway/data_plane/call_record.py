@@ -32,6 +32,7 @@ class Ending:
         upstream_status: Noojee's status, when its head arrived.
         noojee_code: The `Code` or `code` of a buffered JSON reply.
         reply_bytes: Bytes of the reply's body that went down.
+        detail: What the caller is told when no whole reply came, where more is known than the reason says.
     """
 
     outcome: Outcome
@@ -39,6 +40,7 @@ class Ending:
     upstream_status: int | None = None
     noojee_code: int | None = None
     reply_bytes: int | None = None
+    detail: str | None = None
 
 
 @dataclass(slots=True)
@@ -48,6 +50,8 @@ class CallRecord:
 
     Attributes:
         parameters: In their redacted form.
+        started_at: Monotonic seconds at which the present attempt began, for the first one the call.
+        attempt: Which attempt of the call this is, from 1.
     """
 
     request_id: str
@@ -59,6 +63,14 @@ class CallRecord:
     parameters: dict[str, object] | None = None
     body_bytes: int | None = None
     body_hmac: str | None = None
+    attempt: int = 1
+
+    def begin_again(self, now: float) -> None:
+        """
+        From here on it is the record of another attempt, with an intent and an outcome of its own.
+        """
+        self.attempt += 1
+        self.started_at = now
 
     def denied(self, reason: str) -> Event:
         """
@@ -70,7 +82,7 @@ class CallRecord:
         """
         `call.intended`: allowed, and about to be sent once (law 1).
         """
-        return self._event(Tag.CALL_INTENDED, attempt=1, decision="allow")
+        return self._event(Tag.CALL_INTENDED, attempt=self.attempt, decision="allow")
 
     def ended(self, ending: Ending, now: float) -> Event:
         """
@@ -83,7 +95,7 @@ class CallRecord:
             {
                 "tag": Tag.CALL_ENDED,
                 "request_id": self.request_id,
-                "attempt": 1,
+                "attempt": self.attempt,
                 "caller": self.standing.caller.name,
                 "operation": self.operation.name if self.operation else None,
                 "credential": self.grant.credential.name if self.grant else None,

@@ -131,6 +131,18 @@ class Deciding:
             patience=self._timeouts.for_call(operation, poll_seconds),
         )
 
+    def still_allows(self, call: Call, running: RunningCall) -> bool:
+        """
+        Whether a call that was decided would come to the same now: the same caller, grant and key, and calls served.
+        """
+        try:
+            self._check_serving()
+            standing = renew(running.standing, self._snapshots.current, self._clock.now())
+            self._check_caller(call, standing)
+        except CallerError:
+            return False
+        return running.grant in standing.caller.grants
+
     def _check_serving(self) -> None:
         if not self._journal.writable:
             raise CallerError(Reason.AUDIT_UNAVAILABLE, retry_after_seconds=RETRY_SOON_SECONDS)

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 from gateway.data_plane.call_record import Ending
 from gateway.data_plane.inbound import CallerLeft, CallerStalled
 from gateway.noojee.envelope import find_code, judge
+from gateway.noojee.hash_pair import tells_expired_pair
 from gateway.outcome import Outcome
+from gateway.upstream.request import BUFFER_LIMIT_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,12 +65,26 @@ class Exchange:
         try:
             if reply.body is not None:
                 self.reply = reply
-                code = find_code(reply.body) if 200 <= reply.status < 300 else None  # noqa: PLR2004  # RFC 9110 15.3
+                is_judged = 200 <= reply.status < 300 or self.met_expired_pair  # noqa: PLR2004  # RFC 9110 section 15.3
+                code = find_code(reply.body) if is_judged else None
                 outcome = judge(self._request.operation, reply.status, code)
                 return Ending(outcome, upstream_status=reply.status, noojee_code=code, reply_bytes=len(reply.body))
             return await self._stream(reply)
         finally:
             await reply.close()
+
+    @property
+    def met_expired_pair(self) -> bool:
+        """
+        Whether a hash pair that had been accepted before was too old, and Noojee said nothing but that (law 2).
+
+        The pair is looked at before the operation is, so nothing was carried out. Of a pair that was never accepted we
+        do not know so much, and a longer reply is not the documented one.
+        """
+        body = self.reply.body if self.reply is not None else None
+        if body is None or not self._request.used_accepted_pair:
+            return False
+        return len(body) <= BUFFER_LIMIT_BYTES and tells_expired_pair(body)
 
     def headers_down(self, reply: Reply) -> list[tuple[bytes, bytes]]:
         """

@@ -20,6 +20,7 @@ from gateway.data_plane.inbound import CallerLeft
 from gateway.data_plane.problem import render
 from gateway.data_plane.running import RunningCall
 from gateway.errors import CallerError, Reason, StorageError, UpstreamError
+from gateway.noojee.catalogue import Effect
 from gateway.noojee.parameters import split_target
 from gateway.outcome import Outcome
 
@@ -111,12 +112,11 @@ class Pipeline:
             raise
         await self._record(record.intended())
         # The intent is on disk. A crash from here on leaves it open, and recovery closes it as `unknown`.
-        if not self._still_stands(running):
-            ending = Ending(Outcome.NOT_SENT, Reason.CREDENTIAL_UNAVAILABLE)
-            self._record_ending(record, ending)
-            await self._answer_lost(call, answer, ending)
-            return
-        await self._carry_out(call, answer, running, record, request)
+        exchange, ending = await self._attempt(call, answer, running, record, request)
+        if self._may_go_again(call, running, exchange) and await self._record_again(record):
+            # The same holds for the intent of attempt 2. Nothing goes a third time, whatever comes of this one.
+            exchange, ending = await self._attempt(call, answer, running, record, request.again())
+        await self._answer(call, answer, exchange, ending)
 
     def _authenticate(self, call: Call) -> Standing:
         """
@@ -136,13 +136,17 @@ class Pipeline:
             self._refused(reason)
             raise (refusal if reason is refusal.reason else CallerError(reason)) from None
 
-    async def _carry_out(
+    async def _attempt(
         self, call: Call, answer: Answer, running: RunningCall, record: CallRecord, request: UpstreamRequest
-    ) -> None:
+    ) -> tuple[Exchange, Ending]:
         """
-        Steps 8 and 9: send, record the outcome, answer.
+        Step 8, after its intent: send once, and record the outcome.
         """
         exchange = Exchange(self._upstreams, request, answer)
+        if not self._still_stands(running):
+            ending = Ending(Outcome.NOT_SENT, Reason.CREDENTIAL_UNAVAILABLE)
+            self._record_ending(record, ending)
+            return exchange, ending
         ending = Ending(exchange.interrupted(), Reason.INTERNAL_ERROR)
         try:
             ending = await self._watch(exchange, call, running)
@@ -154,6 +158,33 @@ class Pipeline:
             ending = Ending(exchange.interrupted(), Reason.INTERNAL_ERROR)
         finally:
             self._record_ending(record, ending)
+        return exchange, ending
+
+    def _may_go_again(self, call: Call, running: RunningCall, exchange: Exchange) -> bool:
+        """
+        Law 2: after an expired hash pair, and nothing else; never for `dials`; and only while all still speaks for it.
+        """
+        operation = running.operation
+        if not exchange.met_expired_pair or operation is None or operation.effect is Effect.DIALS:
+            return False
+        has_left = operation.effect.is_abandonable and call.left.is_set()
+        return not has_left and not running.ended.done() and self._deciding.still_allows(call, running)
+
+    async def _record_again(self, record: CallRecord) -> bool:
+        """
+        The intent of another attempt. When it cannot be written there is none, and the reply that came is the answer.
+        """
+        record.begin_again(self._clock.monotonic())
+        try:
+            await self._journal.record(record.intended())
+        except StorageError:
+            return False
+        return True
+
+    async def _answer(self, call: Call, answer: Answer, exchange: Exchange, ending: Ending) -> None:
+        """
+        Step 9, after its outcome: what the last attempt brought.
+        """
         reply = exchange.reply
         if reply is not None and reply.body is not None:
             await answer.send(reply.status, exchange.headers_down(reply), reply.body)
@@ -186,7 +217,7 @@ class Pipeline:
             try:
                 return sending.result()
             except UpstreamError as error:
-                return Ending(error.outcome, error.reason, upstream_status=error.upstream_status)
+                return Ending(error.outcome, error.reason, upstream_status=error.upstream_status, detail=error.detail)
         return Ending(exchange.interrupted(), running.ended.result() if running.ended.done() else None)
 
     async def _answer_lost(self, call: Call, answer: Answer, ending: Ending) -> None:
@@ -198,11 +229,11 @@ class Pipeline:
             return
         reason = ending.reason or Reason.INTERNAL_ERROR
         retry_after_seconds = None
-        if reason is Reason.DRAINING:
+        if reason in {Reason.DRAINING, Reason.UPSTREAM_BUSY}:
             retry_after_seconds = RETRY_SOON_SECONDS
         elif reason is Reason.CREDENTIAL_UNAVAILABLE:
             retry_after_seconds = RETRY_REGISTRY_SECONDS
-        detail = UpstreamError(reason, ending.outcome).detail
+        detail = ending.detail or UpstreamError(reason, ending.outcome).detail
         await answer.send(*render(reason, call.request_id, detail, retry_after_seconds))
 
     def _still_stands(self, running: RunningCall) -> bool:

@@ -36,6 +36,7 @@ from gateway.readiness import Readiness, State
 from gateway.registry.feed import load_snapshot
 from gateway.registry.store import Store
 from gateway.upstream.client import HttpxUpstreams
+from gateway.upstream.pair_book import LONGEST_LIFETIME_SECONDS
 from gateway.upstream.request import Timeouts
 
 if TYPE_CHECKING:
@@ -73,11 +74,10 @@ class WorkerPlan:
     number_country: str
     bounds: Bounds = field(default_factory=Bounds)
     timeouts: Timeouts = field(default_factory=Timeouts)
+    hash_pair_seconds: float = LONGEST_LIFETIME_SECONDS
     drain_seconds: float = 10.0
 
 
-    journal_reserve_bytes: int = 0
-    snapshot_max_age_seconds: float = 24 * 3600.0
 class Worker:
     """
     One data-plane process's parts. Open with `await Worker.open(...)`; `close` ends what `open` began.
@@ -101,7 +101,9 @@ class Worker:
             max_age_seconds=_SNAPSHOT_MAX_AGE_SECONDS,
             changed=self._apply_change,
         )
-        self._upstreams = HttpxUpstreams(ring=ring, timeouts=plan.timeouts)
+        self._upstreams = HttpxUpstreams(
+            ring=ring, timeouts=plan.timeouts, clock=clock, hash_pair_seconds=plan.hash_pair_seconds
+        )
         self._pipeline = Pipeline(
             journal=journal,
             snapshots=self._snapshots,
@@ -118,7 +120,7 @@ class Worker:
             refused=lambda reason, _peer: self._count_refusal(reason),
             bounds=plan.bounds,
         )
-        self._post = ListeningPost(plan.run_dir / f"{journal.stream}.sock", self._snapshots, ring)
+        self._post = ListeningPost(plan.run_dir / f"{journal.stream}.sock", self._snapshots)
         self._server: CallersServer | None = None
 
     @classmethod
@@ -133,9 +135,7 @@ class Worker:
         ring = Ring.load(plan.master_key_file)
         store = Store.open(plan.data_dir / "gateway.db")
         root = plan.data_dir / "journal"
-        journal = await asyncio.to_thread(
-            Journal.open_lowest_worker, root, node=plan.node, clock=clock, reserve_bytes=plan.journal_reserve_bytes
-        )
+        journal = await asyncio.to_thread(Journal.open_lowest_worker, root, node=plan.node, clock=clock)
         try:
             await asyncio.to_thread(recover, root, journal, clock)
             return cls(plan, clock, journal, store, ring)
@@ -210,11 +210,10 @@ class Worker:
 
     def _apply_change(self) -> None:
         """
-        After a newer snapshot came into force: end the polls that it no longer allows, forget pools it no longer names.
+        After a newer snapshot came into force: end the polls that it no longer allows, forget what it no longer names.
         """
         self._running.end(Reason.CREDENTIAL_UNAVAILABLE, self._is_overtaken)
-        named = frozenset(credential.upstream for credential in self._snapshots.current.credentials.values())
-        self._start(self._upstreams.forget(named))
+        self._start(self._upstreams.forget(frozenset(self._snapshots.current.credentials.values())))
 
     def _is_overtaken(self, call: RunningCall) -> bool:
         return call.is_poll and not call.stands_in(self._snapshots.current)

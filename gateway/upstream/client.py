@@ -2,14 +2,15 @@
 The first sender: httpx2's transport behind `Upstreams.send`.
 
 Laws that hold here: 2 (`not_sent` is claimed only while the trace shows that no header was handed to a connection), 3
-(the key is opened here, and no exception of the HTTP client leaves: its request holds the key), 4 (our key goes first
-in the query, no cookie is kept: a transport has none), 5 (https to the configured origin only, no redirect, nothing
-from the environment).
+(the key is opened here, and no exception of the HTTP client leaves: its request holds the key), 4 (our key, or the hash
+pair made of it, goes first in the query, no cookie is kept: a transport has none), 5 (https to the configured origin
+only, no redirect, nothing from the environment).
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import quote
@@ -17,18 +18,26 @@ from urllib.parse import quote
 import httpx2
 
 from gateway import __version__
+from gateway.access.upstream import AuthMethod
+from gateway.clock import SystemClock
 from gateway.custody import SealError, open_key
 from gateway.errors import Reason, UpstreamError
 from gateway.noojee.catalogue import Effect
 from gateway.outcome import Outcome
+from gateway.upstream.handshake import Handshakes
+from gateway.upstream.pair_book import LONGEST_LIFETIME_SECONDS
 from gateway.upstream.reply import BrokenReplyError, HttpxReply
 from gateway.upstream.trust import create_tls_context
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from collections.abc import Set as AbstractSet
 
+    from gateway.access.credential import Credential
     from gateway.access.upstream import Upstream
+    from gateway.clock import Clock
     from gateway.custody import Ring
+    from gateway.secret import Secret
     from gateway.upstream.request import Reply, Timeouts, UpstreamRequest
 
 __all__ = ["HttpxUpstreams"]
@@ -47,20 +56,84 @@ class HttpxUpstreams:
     Args:
         ring: Opens the sealed keys.
         timeouts: Connect and send; the rest comes with each request.
+        clock: Tells how old a hash pair is.
+        hash_pair_seconds: How long an accepted hash pair is good.
     """
 
-    def __init__(self, *, ring: Ring, timeouts: Timeouts) -> None:
+    def __init__(
+        self,
+        *,
+        ring: Ring,
+        timeouts: Timeouts,
+        clock: Clock | None = None,
+        hash_pair_seconds: float = LONGEST_LIFETIME_SECONDS,
+    ) -> None:
         self._ring = ring
         self._timeouts = timeouts
         self._pools: dict[tuple[Upstream, str], _Pool] = {}
+        self._handshakes = Handshakes(
+            ask=lambda request: self._transmit(request, b""),
+            key_of=self._open_key,
+            clock=clock or SystemClock(),
+            lifetime_seconds=hash_pair_seconds,
+        )
 
     async def send(self, request: UpstreamRequest) -> Reply:
         """
         See `Upstreams.send`.
         """
-        rendered = self._render(request)
+        if request.credential.upstream.auth is AuthMethod.HASH:
+            return await self._send_with_pair(request)
+        key = self._open_key(request.credential)
+        return await self._transmit(request, b"apiKey=" + quote(key.reveal(), safe="").encode("ascii"))
+
+    async def forget(self, credentials: AbstractSet[Credential]) -> None:
+        """
+        Retire what belongs to none of these credentials: pools of a changed upstream, hash pairs of a changed key.
+
+        No new call uses a retired pool; it closes after its last running call, because nothing that rings is cut off.
+        """
+        self._handshakes.keep(credentials)
+        upstreams = {credential.upstream for credential in credentials}
+        for key in [key for key in self._pools if key[0] not in upstreams]:
+            await self._pools.pop(key).retire()
+
+    async def close(self) -> None:
+        """
+        See `Upstreams.close`.
+        """
+        await self._handshakes.close()
+        await self.forget(frozenset())
+
+    async def _send_with_pair(self, request: UpstreamRequest) -> Reply:
+        held = await self._handshakes.obtain(request.credential)
+        request.used_accepted_pair = held.is_accepted
+        return await self._transmit(
+            request,
+            held.pair.reveal_query(),
+            connect_seconds=self._handshakes.seconds_left(held),
+            on_whole=lambda reply: self._handshakes.weigh(request, held, reply.status, reply.body),
+        )
+
+    async def _transmit(
+        self,
+        request: UpstreamRequest,
+        credential_query: bytes,
+        *,
+        connect_seconds: float = math.inf,
+        on_whole: Callable[[HttpxReply], None] | None = None,
+    ) -> Reply:
+        """
+        Send once.
+
+        Args:
+            credential_query: What goes first in the query; empty for nothing.
+            connect_seconds: The longest wait for a connection, when it is shorter than that of all calls.
+            on_whole: Called once, with a reply that has come whole.
+        """
+        rendered = self._render(request, credential_query)
         pool = self._find_pool(request)
-        progress = _Progress(request, self._timeouts)
+        progress = _Progress(request, self._timeouts, connect_seconds)
         rendered.extensions["trace"] = progress.follow
         pool.enter()
         try:
@@ -72,7 +145,7 @@ class HttpxUpstreams:
         except BaseException:
             await pool.leave()
             raise
-        reply = HttpxReply(response, self._timeouts.between_bytes_seconds, progress.ends_at, pool.leave)
+        reply = HttpxReply(response, self._timeouts.between_bytes_seconds, progress.ends_at, pool.leave, on_whole)
         try:
             if 300 <= response.status_code < 400:  # noqa: PLR2004  # RFC 9110 section 15.4; a redirect is never followed
                 raise UpstreamError(Reason.UPSTREAM_REDIRECTED, Outcome.FAILED, upstream_status=response.status_code)
@@ -85,30 +158,16 @@ class HttpxUpstreams:
             raise
         return reply
 
-    async def forget(self, upstreams: frozenset[Upstream]) -> None:
-        """
-        Retire the pools of every upstream that is not among these: its address or whom it trusts has changed.
-
-        No new call uses them; each closes after its last running call, because nothing that rings is cut off.
-        """
-        for key in [key for key in self._pools if key[0] not in upstreams]:
-            await self._pools.pop(key).retire()
-
-    async def close(self) -> None:
-        """
-        See `Upstreams.close`.
-        """
-        await self.forget(frozenset())
-
-    def _render(self, request: UpstreamRequest) -> httpx2.Request:
-        upstream = request.credential.upstream
+    def _open_key(self, credential: Credential) -> Secret:
         try:
-            key = open_key(self._ring, request.credential)
+            return open_key(self._ring, credential)
         except SealError:
             raise UpstreamError(Reason.CREDENTIAL_UNAVAILABLE, Outcome.NOT_SENT) from None
-        query = b"apiKey=" + quote(key.reveal(), safe="").encode("ascii")
-        if request.query:
-            query += b"&" + request.query
+
+    def _render(self, request: UpstreamRequest, credential_query: bytes) -> httpx2.Request:
+        upstream = request.credential.upstream
+        query = b"&".join(part for part in (credential_query, request.query) if part)
+        target = upstream.prefix.encode("ascii") + request.operation.path + (b"?" + query if query else b"")
         headers = [
             (b"Host", upstream.host_header),
             (b"User-Agent", b"noojee-gateway/" + __version__.encode("ascii")),
@@ -121,7 +180,7 @@ class HttpxUpstreams:
             upstream.origin,
             headers=headers,
             stream=httpx2.ByteStream(request.body),
-            extensions={"target": upstream.prefix.encode("ascii") + request.operation.path + b"?" + query},
+            extensions={"target": target},
         )
 
     def _find_pool(self, request: UpstreamRequest) -> _Pool:
@@ -188,13 +247,13 @@ class _Progress:
     dribbles would never end.
     """
 
-    def __init__(self, request: UpstreamRequest, timeouts: Timeouts) -> None:
+    def __init__(self, request: UpstreamRequest, timeouts: Timeouts, connect_seconds: float) -> None:
         self._request = request
         self._timeouts = timeouts
         now = asyncio.get_running_loop().time()
         call_seconds = request.patience.call_seconds
         self.ends_at = None if call_seconds is None else now + call_seconds
-        self.deadline = asyncio.timeout(timeouts.connect_seconds)
+        self.deadline = asyncio.timeout(min(timeouts.connect_seconds, connect_seconds, call_seconds or math.inf))
 
     async def follow(self, event: str, _info: Mapping[str, Any]) -> None:
         """

@@ -48,6 +48,7 @@ class HttpxReply:
         between_bytes_seconds: The longest silence within the body.
         ends_at: Loop time at which the whole call must be over; None for no end.
         released: Called once, when the reply is closed.
+        on_whole: Called once, when the whole reply has come; never for one that has not.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class HttpxReply:
         between_bytes_seconds: float,
         ends_at: float | None,
         released: Callable[[], Awaitable[None]],
+        on_whole: Callable[[HttpxReply], None] | None = None,
     ) -> None:
         self.status = response.status_code
         self.headers = tuple((name.lower(), value) for name, value in response.headers.raw)
@@ -64,6 +66,7 @@ class HttpxReply:
         self._between_bytes_seconds = between_bytes_seconds
         self._ends_at = ends_at
         self._released: Callable[[], Awaitable[None]] | None = released
+        self._on_whole = on_whole
         names = [name for name, _ in self.headers]
         self._is_chunked = b"transfer-encoding" in names
         self._has_length = b"content-length" in names
@@ -90,6 +93,7 @@ class HttpxReply:
         if self._is_close_delimited and not is_whole_json(body):
             raise BrokenReplyError(Reason.UPSTREAM_BROKE)
         self.body = body
+        self._tell_whole()
         await self.close()
 
     async def chunks(self) -> AsyncIterator[bytes]:
@@ -110,6 +114,7 @@ class HttpxReply:
                 raise BrokenReplyError(Reason.UPSTREAM_BROKE)
         except BrokenReplyError as error:
             raise UpstreamError(error.reason, Outcome.UNKNOWN, upstream_status=self.status) from None
+        self._tell_whole()
 
     async def close(self) -> None:
         """
@@ -123,6 +128,10 @@ class HttpxReply:
             await self._response.aclose()
         finally:
             await released()
+
+    def _tell_whole(self) -> None:
+        if self._on_whole is not None:
+            self._on_whole(self)
 
     @property
     def _is_close_delimited(self) -> bool:

@@ -4,7 +4,7 @@ What goes up and what comes back, as values: the interface between the pipeline 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.noojee.catalogue import Effect
@@ -76,6 +76,7 @@ class UpstreamRequest:
         headers: Beside those that the sender adds: Content-Type, Accept, Accept-Language.
         was_handed_over: Set by the sender before the first byte is handed to the connection. While it is False the
             call is proven `not_sent`; it stays readable after a cancelled send.
+        used_accepted_pair: Set by the sender: whether it used a hash pair with which an earlier call had succeeded.
     """
 
     credential: Credential
@@ -85,6 +86,13 @@ class UpstreamRequest:
     body: bytes
     patience: Patience
     was_handed_over: bool = field(default=False)
+    used_accepted_pair: bool = field(default=False)
+
+    def again(self) -> UpstreamRequest:
+        """
+        The same request as another attempt, of which nothing is known yet.
+        """
+        return replace(self, was_handed_over=False, used_accepted_pair=False)
 
     def __repr__(self) -> str:
         return f"<UpstreamRequest {self.operation.name} with {self.credential!r}>"
