@@ -7,6 +7,7 @@ credential for system operations alone, a second upstream, and one operation und
 
 from __future__ import annotations
 
+import re
 import secrets
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,8 @@ __all__ = ["add", "find_all", "remove", "render"]
 
 _GLOBS_LIMIT = 64
 _GLOB_LIMIT_CHARACTERS = 128
+_SPEAKABLE = re.compile(r"[A-Za-z/*]+")
+"""What may be repeated in an error. A key or a token that was pasted in place of a glob has digits (law 3)."""
 
 
 def add(desk: Desk, caller: str, *, credential: str, operations: Sequence[str]) -> dict[str, object]:
@@ -137,8 +140,8 @@ def _match(globs: Sequence[str]) -> set[Operation]:
         if not matched:
             raise OperatorError(
                 OperatorReason.INVALID,
-                f"{glob} matches no operation. Globs are on Family/method and case-exact; `noojee-gateway operations` "
-                "lists them.",
+                f"{glob if _SPEAKABLE.fullmatch(glob) else 'A glob'} matches no operation. Globs are on Family/method "
+                "and case-exact; `noojee-gateway operations` lists them.",
             )
         covered.update(matched)
     return covered
