@@ -21,11 +21,14 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from gateway.duration import parse_duration, render_duration
+from gateway.size import parse_size, render_size
 
 __all__ = ["ENVIRONMENT_PREFIX", "LONGEST_TIMEOUT", "Settings", "load_settings"]
 
 ENVIRONMENT_PREFIX = "GATEWAY_"
 LONGEST_TIMEOUT = timedelta(hours=24)
+LEAST_RESERVE_BYTES = 64 * 1024
+MOST_RESERVE_BYTES = 16 * 1024**3
 SHORTEST_PAIR_LIFETIME = timedelta(seconds=10)
 LONGEST_PAIR_LIFETIME = timedelta(hours=1)
 _NODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
@@ -69,6 +72,14 @@ def _check_pair_lifetime(value: timedelta) -> timedelta:
         shortest, longest = render_duration(SHORTEST_PAIR_LIFETIME), render_duration(LONGEST_PAIR_LIFETIME)
         raise ValueError(f"must be at least {shortest} and at most {longest}")
     return value
+
+
+def _parse_reserve(value: object) -> int:
+    size_bytes = parse_size(value) if isinstance(value, str) else value
+    if type(size_bytes) is int and LEAST_RESERVE_BYTES <= size_bytes <= MOST_RESERVE_BYTES:
+        return size_bytes
+    least, most = render_size(LEAST_RESERVE_BYTES), render_size(MOST_RESERVE_BYTES)
+    raise ValueError(f"must be text, a whole number and KiB, MiB or GiB, from {least} to {most}")
 
 
 def _parse_address(value: object) -> str:
@@ -187,6 +198,12 @@ class Settings(BaseModel):
         default_factory=_find_host_name, json_schema_extra={"default_text": "the host name", "type_text": "name"}
     )
     """The name of this machine's gateway in the journal."""
+
+    journal_reserve: Annotated[int, BeforeValidator(_parse_reserve)] = Field(
+        default=64 * 1024**2, json_schema_extra={"default_text": "`64MiB`", "type_text": "size, `64KiB` to `16GiB`"}
+    )
+    """How much of the journal's disk is held for the outcomes of calls that are under way, about 2 KiB each: when less
+    than that is left, new calls are refused until there is room again."""
 
     number_country: Annotated[
         str, AfterValidator(_check_country), Field(json_schema_extra={"type_text": "1 to 3 digits"})

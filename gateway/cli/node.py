@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.administration.change import settle_changes
+from gateway.administration.desk import RESERVE_BYTES
 from gateway.audit.journal import Journal, StreamBusyError
 from gateway.clock import SystemClock
 from gateway.control_plane.process import ControlPlane
@@ -193,6 +194,7 @@ def _plan(settings: Settings) -> WorkerPlan:
         ),
         hash_pair_seconds=settings.hash_pair_lifetime.total_seconds(),
         drain_seconds=settings.drain_timeout.total_seconds(),
+        journal_reserve_bytes=settings.journal_reserve,
     )
 
 
@@ -201,7 +203,13 @@ def _recover_admin_stream(settings: Settings) -> None:
     Close a change that a killed verb left open, unless a verb is at work: then it is that verb's to close.
     """
     with contextlib.suppress(StreamBusyError):
-        journal = Journal.open(settings.data_dir / "journal", "admin", node=settings.node, clock=SystemClock())
+        journal = Journal.open(
+            settings.data_dir / "journal",
+            "admin",
+            node=settings.node,
+            clock=SystemClock(),
+            reserve_bytes=RESERVE_BYTES,
+        )
         try:
             with Store.open(settings.data_dir / "gateway.db") as store:
                 settle_changes(journal, store)

@@ -76,6 +76,8 @@ class WorkerPlan:
     timeouts: Timeouts = field(default_factory=Timeouts)
     hash_pair_seconds: float = LONGEST_LIFETIME_SECONDS
     drain_seconds: float = 10.0
+    journal_reserve_bytes: int = 0
+    snapshot_max_age_seconds: float = 24 * 3600.0
 
 
 class Worker:
@@ -135,7 +137,9 @@ class Worker:
         ring = Ring.load(plan.master_key_file)
         store = Store.open(plan.data_dir / "gateway.db")
         root = plan.data_dir / "journal"
-        journal = await asyncio.to_thread(Journal.open_lowest_worker, root, node=plan.node, clock=clock)
+        journal = await asyncio.to_thread(
+            Journal.open_lowest_worker, root, node=plan.node, clock=clock, reserve_bytes=plan.journal_reserve_bytes
+        )
         try:
             await asyncio.to_thread(recover, root, journal, clock)
             return cls(plan, clock, journal, store, ring)
