@@ -122,7 +122,7 @@ class Worker:
             refused=lambda reason, _peer: self._count_refusal(reason),
             bounds=plan.bounds,
         )
-        self._post = ListeningPost(plan.run_dir / f"{journal.stream}.sock", self._snapshots)
+        self._post = ListeningPost(plan.run_dir / f"{journal.stream}.sock", self._snapshots, ring)
         self._server: CallersServer | None = None
 
     @classmethod
