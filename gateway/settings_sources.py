@@ -33,6 +33,7 @@ _SERVICE_LINK_NAME = re.compile(
     r"GATEWAY(_\w+)?_SERVICE_(HOST|PORT\w*)|GATEWAY_(\w+_)?PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?"
 )
 _FILE = "the file named by GATEWAY_CONFIG"
+_WORD = re.compile(r"[A-Za-z_-]{1,64}")
 _SERVICE_LINK_VALUE = re.compile(r"(tcp|udp|sctp)://.*")
 
 
@@ -201,7 +202,9 @@ def _render_error(error: ErrorDetails) -> str | None:
     if field not in Settings.model_fields:
         near = difflib.get_close_matches(field, Settings.model_fields, n=1)
         advice = f"did you mean {near[0]}?" if near else "take it out, or see docs/settings.md"
-        return f"`{field}` in {_FILE} is no setting; {advice}"
+        # Settings are words. Anything else may be a key on a line of its own, and is not repeated (law 3).
+        told = f"`{field}`" if _WORD.fullmatch(field) else "a name that is no word"
+        return f"{told} in {_FILE} is no setting; {advice}"
     message = error["msg"].removeprefix("Value error, ").replace("Input should", "must")
     return f"{variable if _stands_outside_file(field, variable) else f'`{field}` in {_FILE}'}: {message}"
 
