@@ -11,6 +11,7 @@ import asyncio
 import dataclasses
 from typing import TYPE_CHECKING
 
+from gateway.access.upstream import AuthMethod
 from gateway.noojee.catalogue import Effect
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ class RunningCall:
         """
         Whether a snapshot still has the call's token, and its grant with a key to send.
 
-        Another key, or another seal of the same one, is no reason to end a call: rotating is not revoking.
+        Another key, another seal of the same one, or another way to show it is no reason to end a call: rotating is not
+        revoking.
         """
         token = snapshot.tokens.get(self.standing.digest)
         caller = snapshot.callers.get(token.caller_name) if token is not None else None
@@ -120,4 +122,5 @@ class Running:
 
 
 def _without_key(grant: Grant) -> Grant:
-    return dataclasses.replace(grant, credential=dataclasses.replace(grant.credential, sealed=None))
+    upstream = dataclasses.replace(grant.credential.upstream, auth=AuthMethod.API_KEY)
+    return dataclasses.replace(grant, credential=dataclasses.replace(grant.credential, sealed=None, upstream=upstream))
