@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup run test check format laws lock clean
+.PHONY: help setup run test check format laws soak lock clean
 
 help:
 	@echo "make run    the demo: a simulated Noojee, the gateway before it, and three calls to try"
 	@echo "make test   all tests, with branch coverage"
 	@echo "make check  format, lint, types, import layers"
 	@echo "make laws   break each law by a patch and see its test turn red"
+	@echo "make soak   kill the gateway under load, SEED=n KILLS=500, and judge it from outside"
 	@echo "make setup  only the virtual environment .venv, from hash-locked requirements"
 	@echo "make lock   resolve requirements/*.in anew into requirements/*.txt"
 
@@ -45,6 +46,12 @@ format: $(READY)
 
 laws: $(READY)
 	$(BIN)/python tests/laws/mutants.py
+
+# Bounded in kills and time; writes benchmarks/results/soak.json.
+SEED := 1
+KILLS := 500
+soak: $(READY)
+	$(BIN)/python tests/faults/soak.py --seed $(SEED) --kills $(KILLS)
 
 # Wheels for any platform, hashes of all of them, and no index address in the files.
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate
