@@ -11,16 +11,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.access.credential import Kind
+from gateway.access.rules import find_refusal
 from gateway.errors import Reason
-from gateway.noojee.catalogue import Scope
+from gateway.noojee.catalogue import Scope, create_uncatalogued
 
 if TYPE_CHECKING:
     from gateway.access.caller import Caller
     from gateway.access.grant import Grant
-    from gateway.noojee.catalogue import Operation
+    from gateway.noojee.catalogue import Catalogue, Operation
     from gateway.noojee.parameters import Parameter
 
-__all__ = ["Decision", "decide", "resolve"]
+__all__ = ["Decision", "decide", "name_operation", "resolve"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +34,14 @@ class Decision:
         grants: After `resolve`, the grants of the fixed kind that cover the operation, the oldest first.
         grant: The grant that serves, or that a denial is about.
         rule: The rule that refused, as the operator wrote it.
+        detail: With a rule: what is wrong, a sentence that never holds what the caller sent.
     """
 
     reason: Reason | None
     grants: tuple[Grant, ...] = ()
     grant: Grant | None = None
     rule: str | None = None
+    detail: str | None = None
 
     @property
     def allowed(self) -> bool:
@@ -46,6 +49,22 @@ class Decision:
         Whether the call may be made.
         """
         return self.reason is None
+
+
+def name_operation(catalogue: Catalogue, caller: Caller, path: bytes) -> Operation | None:
+    """
+    The operation at exactly these bytes: the catalogue's, or one that a grant of this very caller names by its path.
+
+    What is granted to others alone does not exist: nobody learns from an answer what they may do.
+    """
+    known = catalogue.find_by_path(path)
+    if known is not None or not path.startswith(b"/"):
+        return known
+    for grant in caller.grants:
+        for text in grant.operations:
+            if text.startswith("/") and text.encode("ascii") == path:
+                return create_uncatalogued(text)
+    return None
 
 
 def resolve(caller: Caller, operation: Operation) -> Decision:
@@ -69,7 +88,9 @@ def resolve(caller: Caller, operation: Operation) -> Decision:
     return Decision(None, grants=tuple(grant for grant in able if grant.credential.kind is kind))
 
 
-def decide(resolved: Decision, operation: Operation, parameters: tuple[Parameter, ...]) -> Decision:
+def decide(
+    resolved: Decision, operation: Operation, parameters: tuple[Parameter, ...], number_country: str
+) -> Decision:
     """
     Choose the oldest of the resolved grants whose rules pass; if none does, the reason is that of the first.
 
@@ -79,10 +100,11 @@ def decide(resolved: Decision, operation: Operation, parameters: tuple[Parameter
         resolved: An allowance from `resolve`.
         operation: What is called.
         parameters: All that go up, query and form together.
+        number_country: The calling code by which telephone numbers are compared.
     """
     first_denial: Decision | None = None
     for grant in resolved.grants:
-        denial = _find_denial(grant, operation, parameters)
+        denial = _find_denial(grant, operation, parameters, number_country)
         if denial is None:
             return Decision(None, grants=resolved.grants, grant=grant)
         first_denial = first_denial or denial
@@ -96,11 +118,15 @@ def _reaches(kind: Kind, scope: Scope) -> bool:
     return kind is Kind.GLOBAL or scope is Scope.CAMPAIGN
 
 
-def _find_denial(grant: Grant, operation: Operation, parameters: tuple[Parameter, ...]) -> Decision | None:
+def _find_denial(
+    grant: Grant, operation: Operation, parameters: tuple[Parameter, ...], number_country: str
+) -> Decision | None:
     """
-    Why this grant does not serve the call, None when it does. The place for rules on parameters.
+    Why this grant does not serve the call, None when it does.
     """
-    del operation, parameters  # no rule reads them yet
+    refusal = find_refusal(grant.rules, operation, parameters, number_country, allow_unique_ids=grant.allow_unique_ids)
+    if refusal is not None:
+        return Decision(Reason.PARAMETER_NOT_GRANTED, grant=grant, rule=refusal.rule, detail=refusal.sentence)
     if not grant.credential.is_available:
         return Decision(Reason.CREDENTIAL_UNAVAILABLE, grant=grant)
     return None

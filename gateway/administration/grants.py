@@ -1,8 +1,9 @@
 """
 The verbs of `grant`: what a caller may do, and with which credential (law 6: what no grant covers is denied).
 
-Refused at once is what could never serve or would be ambiguous at a call: a glob that matches nothing, a user
-credential for system operations alone, a second upstream, and one operation under two owners.
+Refused at once is what could never serve or would be ambiguous at a call: a glob that matches nothing, a rule that no
+operation knows or no value can pass, a user credential for system operations alone, a second upstream, and one
+operation under two owners.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ import secrets
 from typing import TYPE_CHECKING
 
 from gateway.access.credential import Kind
+from gateway.access.rules import reach
 from gateway.administration.credentials import get_credential
 from gateway.administration.finding import get_caller
+from gateway.administration.grant_rules import parse_rules
 from gateway.administration.names import parse_grant_id
 from gateway.audit.event import Tag
 from gateway.errors import OperatorError, OperatorReason
-from gateway.noojee.catalogue import Scope, load_catalogue
+from gateway.noojee.catalogue import Scope, create_uncatalogued, load_catalogue
 from gateway.registry.rows import GrantRow
 
 if TYPE_CHECKING:
@@ -36,15 +39,30 @@ _SPEAKABLE = re.compile(r"[A-Za-z/*]+")
 """What may be repeated in an error. A key or a token that was pasted in place of a glob has digits (law 3)."""
 
 
-def add(desk: Desk, caller: str, *, credential: str, operations: Sequence[str]) -> dict[str, object]:
+def add(
+    desk: Desk,
+    caller: str,
+    *,
+    credential: str,
+    operations: Sequence[str],
+    rules: Sequence[tuple[str, str]] = (),
+    allow_unique_ids: bool = False,
+) -> dict[str, object]:
     """
-    Let a caller use a credential for the operations that the globs cover.
+    Let a caller use a credential for the operations that the globs cover, as far as the rules go.
+
+    Args:
+        operations: Globs on `Family/method`, or full paths of operations outside the catalogue.
+        rules: (parameter or `extension`, rule), as the operator wrote them.
+        allow_unique_ids: Whether a call may be named by its unique id under a rule on extensions.
 
     Raises:
         OperatorError: `not_found`, `invalid`, or what `Desk.changing` raises.
     """
     globs = tuple(dict.fromkeys(operations))
-    covered = _match(globs)
+    matched = _match(globs)
+    parsed = parse_rules(rules, matched, desk.number_country, allow_unique_ids=allow_unique_ids)
+    covered = {operation for operation in matched if reach(parsed, operation)}
     with desk.changing() as change:
         with desk.reading() as registry:
             get_caller(registry, caller)
@@ -53,14 +71,14 @@ def add(desk: Desk, caller: str, *, credential: str, operations: Sequence[str]) 
             credentials = registry.find_credentials()
         _check_credential(used, covered)
         _check_beside(used, covered, present, credentials)
-        grant = GrantRow(f"g{secrets.token_hex(6)}", caller, credential, globs)
-        details = {"caller": caller, "credential": credential, "operations": list(globs)}
-        change.carry_out(
-            Tag.GRANT_ADDED,
-            grant.grant_id,
-            details,
-            lambda registry: registry.add_grant(grant.grant_id, caller, used.credential_id, globs),
-        )
+        grant = GrantRow(f"g{secrets.token_hex(6)}", caller, credential, globs, tuple(rules), allow_unique_ids)
+
+        def write(registry: Transaction) -> None:
+            registry.add_grant(
+                grant.grant_id, caller, used.credential_id, globs, rules=grant.rules, allow_unique_ids=allow_unique_ids
+            )
+
+        change.carry_out(Tag.GRANT_ADDED, grant.grant_id, _describe(grant), write)
     return render(grant)
 
 
@@ -85,12 +103,7 @@ def remove(desk: Desk, grant_id: str) -> dict[str, object]:
             registry.remove_grant(grant_id)
             registry.prune_removed_credentials()
 
-        details = {
-            "caller": grant.caller_name,
-            "credential": grant.credential_name,
-            "operations": list(grant.operations),
-        }
-        change.carry_out(Tag.GRANT_REMOVED, grant_id, details, write)
+        change.carry_out(Tag.GRANT_REMOVED, grant_id, _describe(grant), write)
     return render(grant)
 
 
@@ -115,7 +128,16 @@ def render(grant: GrantRow) -> dict[str, object]:
         "caller": grant.caller_name,
         "credential": grant.credential_name,
         "operations": list(grant.operations),
+        "rules": [f"{parameter}={text}" for parameter, text in grant.rules],
+        "allow_unique_ids": grant.allow_unique_ids,
     }
+
+
+def _describe(grant: GrantRow) -> dict[str, object]:
+    """
+    A grant as its events tell of it; what it does not use is left out.
+    """
+    return {name: value for name, value in render(grant).items() if name != "grant_id" and value not in ([], False)}
 
 
 def _match(globs: Sequence[str]) -> set[Operation]:
@@ -132,10 +154,8 @@ def _match(globs: Sequence[str]) -> set[Operation]:
                 f"A glob of operations is at most {_GLOB_LIMIT_CHARACTERS} printable ASCII characters.",
             )
         if glob.startswith("/"):
-            raise OperatorError(
-                OperatorReason.INVALID,
-                "Grants by full path are not supported yet. Name the operation as Family/method.",
-            )
+            covered.add(_create_uncatalogued(glob))
+            continue
         matched = load_catalogue().match(glob)
         if not matched:
             raise OperatorError(
@@ -145,6 +165,13 @@ def _match(globs: Sequence[str]) -> set[Operation]:
             )
         covered.update(matched)
     return covered
+
+
+def _create_uncatalogued(path: str) -> Operation:
+    try:
+        return create_uncatalogued(path)
+    except ValueError as error:
+        raise OperatorError(OperatorReason.INVALID, str(error)) from error
 
 
 def _check_credential(credential: Credential, covered: set[Operation]) -> None:

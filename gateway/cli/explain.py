@@ -66,7 +66,8 @@ def _explain(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
     with open_desk(load_settings) as desk:
         snapshot = desk.read_snapshot()
         caller = find_caller(desk, snapshot, args.caller)
-    explanation = explain(caller, load_catalogue(), args.operation, pairs)
+        number_country = desk.number_country
+    explanation = explain(caller, load_catalogue(), args.operation, pairs, number_country)
     if args.json:
         print_value(explanation.as_json(snapshot.version))
     else:
@@ -83,7 +84,9 @@ def _render(args: argparse.Namespace, explanation: Explanation) -> str:
     if decision.reason is None:
         return f"allow: {args.caller} may call {args.operation} ({using})\n"
     rule = f", rule {decision.rule}" if decision.rule is not None else ""
-    return f"deny: {decision.reason.code} ({using}{rule})\n{decision.reason.title}. {_advise(args, decision.reason)}\n"
+    detail = f" {decision.detail}" if decision.detail is not None else ""
+    advice = _advise(args, decision.reason)
+    return f"deny: {decision.reason.code} ({using}{rule})\n{decision.reason.title}.{detail} {advice}\n"
 
 
 def _advise(args: argparse.Namespace, reason: Reason) -> str:
@@ -94,4 +97,10 @@ def _advise(args: argparse.Namespace, reason: Reason) -> str:
         return (
             f"Grant it with `noojee-gateway grant add {args.caller} --credential NAME --operations {args.operation}`."
         )
+    if reason is Reason.PARAMETER_NOT_GRANTED:
+        return (
+            f"`noojee-gateway grant list {args.caller}` shows its rules; to widen one, add a grant and remove this one."
+        )
+    if reason is Reason.OPERATION_UNKNOWN and args.operation.startswith("/"):
+        return f"An operation outside the catalogue is granted by its full path. {reason.advice}"
     return reason.advice

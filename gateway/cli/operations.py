@@ -37,17 +37,17 @@ def add_parser(nouns: Nouns) -> None:
 
 
 def _list(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
+    from gateway.access.explain import find_operations
     from gateway.noojee.catalogue import load_catalogue
 
-    rows = [_describe(operation) for operation in load_catalogue().operations]
-    columns = ["operation", "scope", "effect", "status", "served"]
-    if args.caller is not None:
+    if args.caller is None:
+        rows = [_describe(operation) for operation in load_catalogue().operations]
+        columns = ["operation", "scope", "effect", "status", "served"]
+    else:
         with open_desk(load_settings) as desk:
             caller = find_caller(desk, desk.read_snapshot(), args.caller)
-        rows = [
-            row | _judge(caller, operation) for row, operation in zip(rows, load_catalogue().operations, strict=True)
-        ]
-        columns = ["operation", "scope", "effect", "decision", "reason", "credential", "grant_id"]
+        rows = [_describe(each) | _judge(caller, each) for each in find_operations(load_catalogue(), caller)]
+        columns = ["operation", "scope", "effect", "decision", "reason", "credential", "grant_id", "rules"]
     print_rows(args, rows, columns, when_empty="The catalogue is empty.")
     return 0
 
@@ -66,16 +66,16 @@ def _describe(operation: Operation) -> dict[str, Any]:
 
 def _judge(caller: Caller | None, operation: Operation) -> dict[str, Any]:
     """
-    What is decided of a call without parameters; rules on them may still refuse a call that stands here as allowed.
+    What is decided of a call whose parameters pass the rules of the oldest grant; they are shown beside it.
     """
-    from gateway.access.explain import explain
-    from gateway.noojee.catalogue import load_catalogue
+    from gateway.access.explain import survey
 
-    decision = explain(caller, load_catalogue(), operation.name, ()).decision
+    decision = survey(caller, operation)
     grant = decision.grant
     return {
         "decision": "allow" if decision.allowed else "deny",
         "reason": decision.reason.code if decision.reason else None,
         "credential": grant.credential.name if grant else None,
         "grant_id": grant.grant_id if grant else None,
+        "rules": [str(rule) for rule in grant.rules] if grant else [],
     }

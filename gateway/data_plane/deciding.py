@@ -11,7 +11,7 @@ import asyncio
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from gateway.access.policy import decide, resolve
+from gateway.access.policy import decide, name_operation, resolve
 from gateway.data_plane.authentication import renew
 from gateway.data_plane.content import Content, read_content
 from gateway.errors import CallerError, Reason
@@ -29,6 +29,7 @@ from gateway.upstream.request import UpstreamRequest
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from gateway.access.caller import Caller
     from gateway.access.policy import Decision
     from gateway.audit.journal import Journal
     from gateway.audit.redaction import Redactor
@@ -66,6 +67,7 @@ class Deciding:
         timeouts: How long Noojee may take.
         clock: Tells the time.
         running: Asked only whether new calls are still taken.
+        number_country: The calling code by which telephone numbers are compared.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Deciding:
         timeouts: Timeouts,
         clock: Clock,
         running: Running,
+        number_country: str,
     ) -> None:
         self._journal = journal
         self._snapshots = snapshots
@@ -86,6 +89,7 @@ class Deciding:
         self._timeouts = timeouts
         self._clock = clock
         self._running = running
+        self._number_country = number_country
 
     async def decide(self, call: Call, running: RunningCall, record: CallRecord) -> UpstreamRequest:
         """
@@ -103,13 +107,14 @@ class Deciding:
         if call.method != "POST":
             raise CallerError(Reason.METHOD_NOT_ALLOWED)
         path, raw_query = split_target(call.target)
-        operation = record.operation = running.operation = self._name_operation(path)
+        operation = record.operation = running.operation = self._name_operation(record.standing.caller, path)
         resolved = _allowed(resolve(record.standing.caller, operation), record)
         content = read_content(operation, call.headers, await _unless_ended(running, call.body()))
         if record.standing.snapshot is not self._snapshots.current:
             # Something changed while the body was on the way: decide by what is in force now.
             record.standing = running.standing = renew(running.standing, self._snapshots.current, self._clock.now())
             self._check_caller(call, record.standing)
+            self._name_operation(record.standing.caller, path)
             resolved = _allowed(resolve(record.standing.caller, operation), record)
         query = strip_credentials(raw_query)
         parameters = parse_parameters(operation, query, content.form)
@@ -117,7 +122,7 @@ class Deciding:
         if content.body:
             record.body_bytes = len(content.body)
             record.body_hmac = self._redactor.mark_body(content.body, record.standing.caller.name)
-        grant = _allowed(decide(resolved, operation, parameters), record).grant
+        grant = _allowed(decide(resolved, operation, parameters, self._number_country), record).grant
         if grant is None:
             raise CallerError(Reason.OPERATION_NOT_GRANTED)
         running.grant = record.grant = grant
@@ -158,8 +163,8 @@ class Deciding:
         if standing.in_query and not caller.query_token_allowed:
             raise CallerError(Reason.QUERY_TOKEN_NOT_ALLOWED)
 
-    def _name_operation(self, path: bytes) -> Operation:
-        operation = self._catalogue.find_by_path(path)
+    def _name_operation(self, caller: Caller, path: bytes) -> Operation:
+        operation = name_operation(self._catalogue, caller, path)
         if operation is None:
             raise CallerError(Reason.OPERATION_UNKNOWN)
         return operation
@@ -190,7 +195,7 @@ def _allowed(decision: Decision, record: CallRecord) -> Decision:
     record.grant = decision.grant
     detail = None
     if decision.rule is not None:
-        detail = f"{decision.reason.advice} The rule is {decision.rule}."
+        detail = f"{decision.detail or decision.reason.advice} The rule is {decision.rule}."
     elif decision.reason is Reason.OPERATION_NOT_GRANTED and record.operation is not None:
         detail = f"{record.operation.name} is not granted to this caller. {decision.reason.advice}"
     raise CallerError(decision.reason, detail)

@@ -235,6 +235,7 @@ class Worker:
             timeouts=self._plan.timeouts,
             clock=self._clock,
             running=self._running,
+            number_country=self._plan.number_country,
         )
 
     def _count_refusal(self, reason: Reason) -> None:

@@ -3,27 +3,43 @@ The operations of the Noojee API, read once from `catalogue.json`, the package's
 
 Law 5 rests on it: the bytes of the path that go up are this catalogue's, and what is not here does not exist. Law 4
 too: the scope of an operation says which kind of key may serve it, and one that nobody documented counts as `system`.
+
+An operation that is not here exists for a caller alone whose operator granted its exact path; then the least is assumed
+of it that can be: it rings a telephone, and everything said to it is sensitive.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["CREDENTIAL_PARAMETERS", "PHONE_PARAMETERS", "Catalogue", "Effect", "Operation", "Scope", "load_catalogue"]
+__all__ = [
+    "CREDENTIAL_PARAMETERS",
+    "PHONE_PARAMETERS",
+    "Catalogue",
+    "Effect",
+    "Operation",
+    "Scope",
+    "create_uncatalogued",
+    "glob_matches",
+    "load_catalogue",
+]
 
 CREDENTIAL_PARAMETERS = frozenset({"apikey", "timestamp", "hash"})
 """Credential parameter names, letters only and in lower case (contract section 3): they are the gateway's to send."""
 
 PHONE_PARAMETERS = frozenset({"number", "callerId"})
 """Parameters that hold a telephone number and have one canonical form (contract section 3)."""
+
+_UNCATALOGUED_PATH = re.compile(r"/(?:servicemanager|njadmin)/rest/(\w+)/(\w+)", re.ASCII)
 
 _SERVED = frozenset({"current", "deprecated", "superseded", "undocumented"})
 
@@ -64,13 +80,15 @@ class Operation:
     One Noojee function.
 
     Attributes:
-        name: `Family/method`, or the family alone where there is no method.
+        name: `Family/method`, or the family alone where there is no method; the path of one outside the catalogue,
+            because `Family/method` may stand under two paths.
         path: The exact bytes of the path that go up.
         parameters: Names of the query parameters, as Noojee spells them, without the credential names.
         sensitive: Those of them whose values stand in the journal as an HMAC only.
         takes_json: Whether the catalogue has a body, which is JSON.
         is_served: False for `Time` and the two legacy entries, which no glob covers.
         status: The catalogue's word: current, deprecated, superseded, undocumented, legacy.
+        is_in_catalogue: False for one that an operator granted by its path.
     """
 
     name: str
@@ -84,6 +102,7 @@ class Operation:
     takes_json: bool
     is_served: bool
     status: str
+    is_in_catalogue: bool = True
 
     @property
     def is_lead_call(self) -> bool:
@@ -130,6 +149,43 @@ class Catalogue:
 
     def __repr__(self) -> str:
         return f"<Catalogue of {len(self.operations)} operations>"
+
+
+@lru_cache(maxsize=1024)
+def create_uncatalogued(path: str) -> Operation:
+    """
+    An operation outside the catalogue, of which nothing is known but its path: system, `dials`, all of it sensitive.
+
+    Raises:
+        ValueError: With a sentence, for a path that is none of Noojee's, is the catalogue's but for its case, or is
+            `Time`, which takes no key.
+    """
+    parts = _UNCATALOGUED_PATH.fullmatch(path)
+    if parts is None:
+        raise ValueError(
+            "A full path must be /servicemanager/rest/FAMILY/METHOD or /njadmin/rest/FAMILY/METHOD, of ASCII letters, "
+            "digits and underscores alone, and without a *."
+        )
+    family, method = parts.groups()
+    for known in load_catalogue().operations:
+        if known.path.decode("ascii").lower() == path.lower():
+            raise ValueError(f"{path} is the catalogue's {known.name}. Grant it by that name.")
+    if family.lower() == "time":
+        raise ValueError("Time takes no key and is not granted; the gateway asks for it itself where it needs it.")
+    return Operation(
+        name=path,
+        family=family,
+        method=method,
+        path=path.encode("ascii"),
+        scope=Scope.SYSTEM,
+        effect=Effect.DIALS,
+        parameters=frozenset(),
+        sensitive=frozenset(),
+        takes_json=True,
+        is_served=True,
+        status="granted by path",
+        is_in_catalogue=False,
+    )
 
 
 def glob_matches(glob: str, name: str) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from gateway.access.caller import Caller
 from gateway.access.grant import Grant
+from gateway.access.rules import parse_rule
 from gateway.access.snapshot import Snapshot
 from gateway.access.token import Token
 from gateway.errors import StorageError
@@ -43,7 +44,8 @@ def _build(registry: Reading) -> Snapshot:
     credentials = registry.find_credentials()
     grants: dict[str, list[Grant]] = {}
     for row in registry.find_grants():
-        grant = Grant(row.grant_id, credentials[row.credential_name], row.operations)
+        rules = tuple(parse_rule(parameter, text) for parameter, text in row.rules)
+        grant = Grant(row.grant_id, credentials[row.credential_name], row.operations, rules, row.allow_unique_ids)
         grants.setdefault(row.caller_name, []).append(grant)
     callers = {
         row.name: Caller(

@@ -29,7 +29,7 @@ def explained(operation_text: str, *parameters: tuple[str, str]) -> dict[str, ob
     """
     What `explain --json` prints for the caller of this module.
     """
-    return explain(CALLER, load_catalogue(), operation_text, parameters).as_json(7)
+    return explain(CALLER, load_catalogue(), operation_text, parameters, "61").as_json(7)
 
 
 def test_an_allowance_names_credential_and_grant() -> None:
@@ -85,7 +85,7 @@ def test_a_disabled_caller_s_tokens_are_invalid(text: str, operation: str | None
     """
     Whatever the operation: the token is looked at first.
     """
-    got = explain(None, load_catalogue(), text, []).as_json(7)
+    got = explain(None, load_catalogue(), text, [], "61").as_json(7)
 
     assert ("deny", "token_invalid", operation) == (got["decision"], got["reason"], got["operation"])
 
@@ -96,8 +96,8 @@ def test_an_operation_is_named_by_its_path_too() -> None:
     """
     catalogue = load_catalogue()
     for operation in catalogue.operations:
-        assert operation is find_operation(catalogue, operation.name)
-        assert operation is find_operation(catalogue, operation.path.decode())
+        assert operation is find_operation(catalogue, CALLER, operation.name)
+        assert operation is find_operation(catalogue, CALLER, operation.path.decode())
 
 
 def test_credentials_among_the_parameters_are_taken_out() -> None:

@@ -128,7 +128,7 @@ def test_the_oldest_grant_that_passes_serves() -> None:
     The first of those resolved.
     """
     resolved = resolve(caller(grant("1", Kind.GLOBAL, "*"), grant("2", Kind.GLOBAL, "*")), operation(SYSTEM))
-    decision = decide(resolved, operation(SYSTEM), (Parameter("extenOrUniqueId", "410"),))
+    decision = decide(resolved, operation(SYSTEM), (Parameter("extenOrUniqueId", "410"),), "61")
 
     assert decision.allowed
     assert decision.grant is resolved.grants[0]
@@ -139,8 +139,8 @@ def test_a_removed_credential_serves_nothing() -> None:
     The reason is that of the first; a later grant of the same kind serves in its place.
     """
     gone, here = grant("1", Kind.GLOBAL, "*", available=False), grant("2", Kind.GLOBAL, "*")
-    both = decide(resolve(caller(gone, here), operation(SYSTEM)), operation(SYSTEM), ())
-    alone = decide(resolve(caller(gone), operation(SYSTEM)), operation(SYSTEM), ())
+    both = decide(resolve(caller(gone, here), operation(SYSTEM)), operation(SYSTEM), (), "61")
+    alone = decide(resolve(caller(gone), operation(SYSTEM)), operation(SYSTEM), (), "61")
 
     assert (None, here) == (both.reason, both.grant)
     assert (Reason.CREDENTIAL_UNAVAILABLE, gone) == (alone.reason, alone.grant)
@@ -152,7 +152,7 @@ def test_no_more_powerful_key_is_tried() -> None:
     """
     gone = grant("u", Kind.USER, "*", available=False)
     resolved = resolve(caller(gone, grant("g", Kind.GLOBAL, "*")), operation(CAMPAIGN))
-    decision = decide(resolved, operation(CAMPAIGN), ())
+    decision = decide(resolved, operation(CAMPAIGN), (), "61")
 
     assert (Reason.CREDENTIAL_UNAVAILABLE, gone) == (decision.reason, decision.grant)
 
@@ -161,7 +161,7 @@ def test_deciding_without_grants_denies() -> None:
     """
     An allowance that names no grant is no allowance (law 6).
     """
-    decision = decide(Decision(None), operation(SYSTEM), ())
+    decision = decide(Decision(None), operation(SYSTEM), (), "61")
 
     assert not decision.allowed
     assert Reason.OPERATION_NOT_GRANTED is decision.reason
