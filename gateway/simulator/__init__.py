@@ -11,7 +11,8 @@ The documents are silent on the following; what stands here is our choice, and a
 - what an address outside the white-list sees: HTTP 403 with a JSON error;
 - what a missing, an unknown or a too weak key sees: HTTP 401, 403 and 403 with a negative `Code`;
 - negative codes other than -1 (an expired hash pair): every refusal has `Code` -2;
-- the HTTP status of the reply to an expired hash pair: 200; of a sixth authentication attempt at once: 429, to `Time`;
+- the HTTP status of the reply to an expired hash pair: 200, and the reply is the same in every family;
+- what a sixth authentication attempt at once gets: 429, as the reply to `Time`;
 - whose hour it is: a pair's hour begins with its first use; what counts as one of five attempts: see `hash_pairs`;
 - the hash method with a user key: served; a pair beside an `apiKey`: the key counts;
 - a missing or unreadable parameter, a stop without a start, a second start, a hangup without a call: HTTP 400;

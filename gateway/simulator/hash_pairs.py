@@ -17,7 +17,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
-from gateway.simulator.messages import RefusalError, render_now
+from gateway.simulator.messages import EXPIRED, RefusalError, render_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,6 @@ LIFETIME_SECONDS = 3600.0
 
 _MOST_ATTEMPTS = 5
 _NUMBER = re.compile(r"[0-9]{1,15}")
-_EXPIRED = -1
 
 
 class HashPairs:
@@ -88,7 +87,7 @@ class HashPairs:
         else:
             expired = now - use.first_at >= self._lifetime_seconds * 1000
         if expired or number < self._ended_before:
-            raise RefusalError(200, "Expired TimeStamp", _EXPIRED)
+            raise RefusalError(200, "Expired TimeStamp", EXPIRED)
 
     def note_use(self, time_stamp: str, digest: str, holder: str) -> None:
         """

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 __all__ = [
+    "EXPIRED",
     "REFUSED",
     "Ending",
     "RefusalError",
@@ -31,6 +32,9 @@ __all__ = [
 
 REFUSED = -2
 """The code of every refusal. Documented are only the sign (negative: error) and -1, which is an expired hash pair."""
+
+EXPIRED = -1
+"""The code of the reply to a hash pair that has expired."""
 
 _REASONS = {
     200: "OK",
@@ -156,8 +160,10 @@ def create_json_reply(value: Any, status: int = 200, headers: tuple[tuple[str, s
 def create_refusal_reply(refusal: RefusalError, operation: str) -> Reply:
     """
     A refusal in the envelope of the operation's family: capitals for CallManagementAPI, lower case for CampaignAPI.
+
+    That of an expired hash pair is documented in capitals, and is not of a family: it comes before the operation.
     """
-    if operation.startswith("CampaignAPI/"):
+    if operation.startswith("CampaignAPI/") and refusal.code != EXPIRED:
         value: dict[str, Any] = {"code": refusal.code, "message": refusal.message}
     else:
         value = {"Code": refusal.code, "Message": refusal.message}

@@ -68,8 +68,14 @@ class Noojee:
         """
         Forget everything.
         """
-        for what in ("faults", "calls", "polls", "requests"):
-            self._client.delete(f"/simulator/{what}")
+        self.forget("faults", "calls", "polls", "requests")
+
+    def forget(self, *what: str) -> None:
+        """
+        Forget some of `requests`, `calls` and `faults`, answer `polls`, let all `pairs` expire.
+        """
+        for each in what:
+            self._client.delete(f"/simulator/{each}")
 
     @property
     def global_key(self) -> str:

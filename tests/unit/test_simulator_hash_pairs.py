@@ -179,7 +179,7 @@ def test_half_a_pair_or_a_wrong_one_opens_nothing(
 
 def test_an_expired_pair_is_told_as_documented(bare: httpx2.Client, simulator: Simulator) -> None:
     """
-    `Code` -1, with the status of our choice; the operation is not carried out.
+    `Code` -1, in capitals for every family, with the status of our choice; the operation is not carried out.
     """
     pair: dict[str, Any] = shake_hands(bare, simulator.global_key_file.read_text().strip())
     dial = {"number": "0412345678", "extenOrUniqueId": "SIP/410"}
@@ -189,6 +189,7 @@ def test_an_expired_pair_is_told_as_documented(bare: httpx2.Client, simulator: S
     reply = bare.post(HANGUP.replace("hangup", "dial"), params=dial | pair)
 
     assert (200, EXPIRED) == (reply.status_code, reply.json())
+    assert EXPIRED == bare.post(TEMPLATES, params=pair).json()
     assert 1 == len(bare.get("/simulator/calls").json())
 
 
