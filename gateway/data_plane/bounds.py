@@ -10,6 +10,9 @@ from dataclasses import dataclass
 
 __all__ = ["Bounds"]
 
+_SOURCES_AT_LEAST = 4
+"""How many sources it takes to exhaust the connections."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
@@ -62,5 +65,17 @@ class Bounds:
     connections: int = 10_000
     """Connections that are served; the next one gets 503 `connections_exhausted`."""
 
+    source_connections: int | None = None
+    """Of them, those that one source may hold: an IPv4 address or an IPv6 /64. None for a quarter, at least one."""
+
     refused_connections: int = 256
     """Connections above the cap that may wait for their 503 at one time; beyond them they are closed unread. Ours."""
+
+    @property
+    def source_share(self) -> int:
+        """
+        How many connections one source may hold.
+        """
+        if self.source_connections is not None:
+            return self.source_connections
+        return max(self.connections // _SOURCES_AT_LEAST, 1)

@@ -98,7 +98,7 @@ class Door(asyncio.Protocol):
         """
         self._wire = Wire(transport, self._loop, high_water_bytes=self._bounds.waiting_bytes)
         self._connections.add(self)
-        self._admission = self._hall.enter(self)
+        self._admission = self._hall.enter(self, self._wire.peer)
         if self._admission is Admission.SERVED:
             self._deadline.set(self._bounds.head_seconds)
         elif self._admission is Admission.REFUSED:
@@ -143,7 +143,7 @@ class Door(asyncio.Protocol):
         self._wire.is_lost = True
         self._phase = _Phase.CLOSED
         self._connections.discard(self)
-        self._hall.leave(self, self._admission)
+        self._hall.leave(self, self._wire.peer, self._admission)
         self._buffer.clear()
         self._deadline.close()
         self._tell_left()

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import enum
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
+from gateway.audit.network import find_network
 from gateway.data_plane import bridge
 from gateway.data_plane.bounds import Bounds
 
@@ -35,7 +37,7 @@ class Admission(enum.Enum):
     """As long as it lasts it counts towards `Bounds.connections`."""
 
     REFUSED = enum.auto()
-    """The cap is reached: its first byte gets 503."""
+    """The cap is reached, or its source's share of it: its first byte gets 503."""
 
     CLOSED = enum.auto()
     """Too many wait for that: closed, no byte of a request having been read."""
@@ -73,6 +75,7 @@ class Hall:
         self.doors: set[Door] = set()
         self.running: set[asyncio.Task[None]] = set()
         self.admitted = 0
+        self._admitted_by_source: Counter[str] = Counter()
         self._is_draining = False
         self._somebody_left = asyncio.Event()
 
@@ -93,24 +96,32 @@ class Hall:
             for door in tuple(self.doors):
                 door.close_if_idle()
 
-    def enter(self, door: Door) -> Admission:
+    def enter(self, door: Door, peer: str) -> Admission:
         """
         Take a connection in, and say how it is received.
+
+        One source has a share of the cap only: whoever lets connections hang keeps others out least of all.
         """
         self.doors.add(door)
-        if self.admitted < self.bounds.connections:
+        source = _find_source(peer)
+        if self.admitted < self.bounds.connections and self._admitted_by_source[source] < self.bounds.source_share:
             self.admitted += 1
+            self._admitted_by_source[source] += 1
             return Admission.SERVED
         waiting = len(self.doors) - self.admitted
         return Admission.REFUSED if waiting <= self.bounds.refused_connections else Admission.CLOSED
 
-    def leave(self, door: Door, admission: Admission) -> None:
+    def leave(self, door: Door, peer: str, admission: Admission) -> None:
         """
         Let a connection go that is lost.
         """
         self.doors.discard(door)
         if admission is Admission.SERVED:
             self.admitted -= 1
+            source = _find_source(peer)
+            self._admitted_by_source[source] -= 1
+            if not self._admitted_by_source[source]:
+                del self._admitted_by_source[source]  # a table of all sources that ever came would grow for ever
         self._somebody_left.set()
 
     async def wait_until_empty(self) -> None:
@@ -128,3 +139,10 @@ class Hall:
         if call.target.partition(b"?")[0] in _HEALTH_PATHS:
             return bridge.serve(self.app, call, answer)
         return self._handle(call, answer)
+
+
+def _find_source(peer: str) -> str:
+    """
+    Who counts as one: an IPv4 address; an IPv6 /64, of which one host may have every address.
+    """
+    return find_network(peer) if ":" in peer else peer

@@ -6,10 +6,10 @@ The event says that it happened, from where, and which credential it was if we h
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
 from gateway.audit.event import Tag
+from gateway.audit.network import find_network
 
 if TYPE_CHECKING:
     from gateway.audit.event import Event
@@ -18,7 +18,6 @@ __all__ = ["KeySightings"]
 
 _INTERVAL_SECONDS = 60.0
 _NETWORKS_LIMIT = 1024
-_PREFIX_LENGTHS = {4: 24, 6: 64}
 
 
 class KeySightings:
@@ -37,7 +36,7 @@ class KeySightings:
             credential_name: The credential that holds the key; None where we hold no such key.
             now: Monotonic seconds.
         """
-        network = _network_of(peer)
+        network = find_network(peer)
         told_at = self._told_at.get(network)
         if told_at is not None and now - told_at < _INTERVAL_SECONDS:
             return None
@@ -50,8 +49,3 @@ class KeySightings:
         if credential_name is not None:
             event["subject"] = credential_name
         return event
-
-
-def _network_of(peer: str) -> str:
-    address = ip_address(peer)
-    return str(ip_network((address, _PREFIX_LENGTHS[address.version]), strict=False))

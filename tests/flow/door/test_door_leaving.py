@@ -192,7 +192,7 @@ def test_above_the_cap_a_connection_gets_503(open_house: OpenHouse, tls: Context
     With the first byte of its request; without one it is closed; and the next is served when one of the others ends.
     """
     for contexts in (None, tls):
-        house = open_house(connections=2, linger_seconds=0.2, tls=contexts)
+        house = open_house(connections=2, source_connections=2, linger_seconds=0.2, tls=contexts)
         with house.connect() as first, house.connect() as second:
             for caller in (first, second):
                 caller.send(REQUEST % b"/").read_reply()
