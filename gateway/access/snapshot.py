@@ -28,7 +28,8 @@ class Snapshot:
 
     Attributes:
         version: The registry's version; stands in records as `policy_version`.
-        tokens: By the SHA-256 of their text.
+        tokens: By the SHA-256 of their text. The one part that is not of its version for ever: a feed's snapshots share
+            one map, which is changed in place, between calls, because there may be a hundred thousand of them.
         callers: By name; disabled ones are absent.
         credentials: By name; removed ones that grants still name are present without a key.
         fingerprints: Keyed fingerprint of an API key -> name of the credential that holds it.

@@ -1,9 +1,10 @@
 """
 Which snapshot is in force, and how a newer one comes into force.
 
-Reads the registry in a thread, whole, when its version has grown: asked by a verb over the worker's socket, and every
-half second besides, so that a change is in force within a second even if nobody tells us. When the registry cannot be
-read the last snapshot stays in force until it is too old (law 8).
+Reads in a thread what has changed when the registry's version has: asked by a verb over the worker's socket, and every
+half second besides, so that a change is in force within a second even if nobody tells us. What was read is applied on
+the event loop in small slices, so that a hundred thousand tokens hold up no call. When the registry cannot be read the
+last snapshot stays in force until it is too old (law 8).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from gateway.access.snapshot import Snapshot
     from gateway.clock import Clock
+    from gateway.registry.feed import Update
 
 __all__ = ["Snapshots"]
 
@@ -29,12 +31,12 @@ _POLL_SECONDS = 0.5
 
 class Snapshots:
     """
-    The snapshot in force. Lives on the event loop's thread; the loaders run in others.
+    The snapshot in force. Lives on the event loop's thread; the readers run in others.
 
     Args:
         first: What the worker starts with.
         read_version: Cheap; the registry's version.
-        load: The registry as a snapshot.
+        read: What must change so that the present version is in force instead of the one that is.
         clock: Tells how old the last reading is.
         max_age_seconds: How long a snapshot may be used without the registry having been read again.
         changed: Called on the event loop after a newer snapshot has come into force.
@@ -45,14 +47,14 @@ class Snapshots:
         first: Snapshot,
         *,
         read_version: Callable[[], int],
-        load: Callable[[], Snapshot],
+        read: Callable[[Snapshot], Update],
         clock: Clock,
         max_age_seconds: float,
         changed: Callable[[], None],
     ) -> None:
         self.current = first
         self._read_version = read_version
-        self._load = load
+        self._read = read
         self._clock = clock
         self._max_age_seconds = max_age_seconds
         self._changed = changed
@@ -96,8 +98,7 @@ class Snapshots:
             try:
                 version = await asyncio.to_thread(self._read_version)
                 if version != self.current.version:
-                    self.current = await asyncio.to_thread(self._load)
-                    self._changed()
+                    await self._apply(await asyncio.to_thread(self._read, self.current))
             except GatewayError as error:
                 if self._readable:
                     _logger.error("the registry cannot be read, the last snapshot stays in force: %s", error)  # noqa: TRY400  # our error's sentence is all there is to say
@@ -106,6 +107,17 @@ class Snapshots:
             self._read_at = self._clock.monotonic()
             self._readable = True
             return self.current.version >= at_least
+
+    async def _apply(self, update: Update) -> None:
+        for _ in update.remove():
+            await asyncio.sleep(0)
+        self.current = update.snapshot
+        try:
+            for _ in update.add():
+                await asyncio.sleep(0)
+        finally:
+            update.finish()  # cancelled: a version in force without its tokens would never be read again
+        self._changed()
 
     async def follow(self) -> None:
         """

@@ -33,7 +33,7 @@ from gateway.data_plane.snapshots import Snapshots
 from gateway.errors import Reason
 from gateway.noojee.catalogue import load_catalogue
 from gateway.readiness import Readiness, State
-from gateway.registry.feed import load_snapshot
+from gateway.registry.feed import Feed
 from gateway.registry.store import Store
 from gateway.upstream.client import HttpxUpstreams
 from gateway.upstream.pair_book import LONGEST_LIFETIME_SECONDS
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from gateway.access.snapshot import Snapshot
     from gateway.clock import Clock
     from gateway.data_plane.running import RunningCall
 
@@ -85,20 +86,21 @@ class Worker:
     One data-plane process's parts. Open with `await Worker.open(...)`; `close` ends what `open` began.
     """
 
-    def __init__(self, plan: WorkerPlan, clock: Clock, journal: Journal, store: Store, ring: Ring) -> None:
+    def __init__(
+        self, plan: WorkerPlan, clock: Clock, journal: Journal, feed: Feed, first: Snapshot, ring: Ring
+    ) -> None:
         self._plan = plan
         self._clock = clock
         self._journal = journal
-        self._store = store
         self._summary = AnonymousSummary()
         self._sightings = KeySightings()
         self._running = Running()
         self._tasks: list[asyncio.Task[None]] = []
         audit_key = AuditKey.load(plan.data_dir / "audit.key", ring)
         self._snapshots = Snapshots(
-            load_snapshot(store),
-            read_version=store.version,
-            load=lambda: load_snapshot(store),
+            first,
+            read_version=feed.version,
+            read=feed.read,
             clock=clock,
             max_age_seconds=_SNAPSHOT_MAX_AGE_SECONDS,
             changed=self._apply_change,
@@ -142,7 +144,8 @@ class Worker:
         )
         try:
             await asyncio.to_thread(recover, root, journal, clock)
-            return cls(plan, clock, journal, store, ring)
+            feed = Feed(store)
+            return cls(plan, clock, journal, feed, await asyncio.to_thread(feed.load), ring)
         except BaseException:
             await asyncio.to_thread(journal.close)
             raise

@@ -1,26 +1,51 @@
 """
-The feed: the whole registry as one immutable snapshot, for the data plane and for whatever decides like it.
+The feed: the registry as a snapshot, for the data plane and for whatever decides like it.
+
+`load_snapshot` reads it whole, as one value. A `Feed` reads it again and again: tokens, of which there may be a hundred
+thousand, stay in one map that is changed in place by what has changed since; callers, grants and credentials, which are
+few and hang together, are read anew each time. Whatever the feed cannot explain, it reads whole: a registry of an older
+version than ours, or another file under its name, is a backup that was put back.
 """
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 from ipaddress import ip_network
+from itertools import islice
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from gateway.access.caller import Caller
 from gateway.access.grant import Grant
+from gateway.access.limits import Limits
 from gateway.access.rules import parse_rule
 from gateway.access.snapshot import Snapshot
 from gateway.access.token import Token
+from gateway.durable import describe
 from gateway.errors import StorageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from gateway.access.credential import Credential
     from gateway.registry.reading import Reading
     from gateway.registry.store import Store
 
-__all__ = ["load_snapshot"]
+__all__ = ["Feed", "Update", "load_snapshot"]
+
+T = TypeVar("T")
+
+_SLICE = 500
+"""Tokens between two pauses: about a millisecond's work, in the thread that reads and on the loop that applies."""
+
+_PAUSE_SECONDS = 0.0005
+"""
+How long the reading thread lets others run. Python's own switch comes after 5 ms only, and each time the event loop
+wakes it would wait as long; a sleep of 0 gives the interpreter to whoever is fastest, mostly the sleeper itself.
+"""
+
+_NOBODYS_VERSION = -1
 
 
 def load_snapshot(store: Store) -> Snapshot:
@@ -32,39 +57,201 @@ def load_snapshot(store: Store) -> Snapshot:
     Raises:
         StorageError: It cannot be read, or holds what no release of ours wrote.
     """
-    try:
-        with store.reading() as registry:
-            return _build(registry)
-    except (KeyError, TypeError, ValueError) as error:
-        # Without the text: it may quote a row.
-        raise StorageError(f"The registry {store.path} is damaged ({type(error).__name__}).") from None
+    return Feed(store, pause_seconds=0.0).load()
 
 
-def _build(registry: Reading) -> Snapshot:
-    credentials = registry.find_credentials()
+class Feed:
+    """
+    One reader's feed. `version` and `read` are for threads, one call at a time; what they give is applied elsewhere.
+
+    Args:
+        store: The registry.
+        pause_seconds: How long to let others run after each slice of tokens.
+    """
+
+    def __init__(self, store: Store, *, pause_seconds: float = _PAUSE_SECONDS) -> None:
+        self._store = store
+        self._pause_seconds = pause_seconds
+        self._tokens: dict[bytes, Token] = {}
+        self._shown = MappingProxyType(self._tokens)
+        self._file: tuple[int, int] | None = None
+
+    def load(self) -> Snapshot:
+        """
+        The first snapshot, for a start: nobody decides on the feed's map yet.
+
+        Raises:
+            StorageError: As `read`.
+        """
+        update = self.read(None)
+        update.finish()
+        return update.snapshot
+
+    def version(self) -> int:
+        """
+        The registry's version, by one short read; -1, which is nobody's, when its file is not the one that was read.
+
+        Raises:
+            StorageError: It cannot be read.
+        """
+        version = self._store.version()
+        return version if self._file == self._find_file() else _NOBODYS_VERSION
+
+    def read(self, known: Snapshot | None) -> Update:
+        """
+        What must change so that the present version is in force instead of `known`.
+
+        Args:
+            known: The snapshot that was in force last, with its update finished; None for none.
+
+        Raises:
+            StorageError: It cannot be read, holds what no release of ours wrote, or was replaced meanwhile.
+        """
+        file = self._find_file()
+        try:
+            with self._store.reading() as registry:
+                is_whole = known is None or file != self._file or registry.version < known.version
+                update = self._read(registry, None if is_whole else known)
+        except (KeyError, TypeError, ValueError) as error:
+            # Without the text: it may quote a row.
+            raise StorageError(f"The registry {self._store.path} is damaged ({type(error).__name__}).") from None
+        if file != self._find_file():
+            raise StorageError(f"The registry {self._store.path} was replaced while it was read.")
+        self._file = file
+        return update
+
+    def _read(self, registry: Reading, known: Snapshot | None) -> Update:
+        credentials = registry.find_credentials()
+        callers = _read_callers(registry, credentials)
+        snapshot = Snapshot(
+            version=registry.version,
+            tokens=self._shown,
+            callers=MappingProxyType(callers),
+            credentials=MappingProxyType(credentials),
+            fingerprints=MappingProxyType(registry.find_fingerprints()),
+        )
+        usable: set[bytes] = set()
+        unusable: set[bytes] = set()
+        added: list[tuple[bytes, Token]] = []
+        rows = registry.iterate_tokens(changed_after=known.version if known else None, slice_size=_SLICE)
+        for digest, token_id, caller_name, expires_at, is_usable in self._pausing(rows):
+            if not is_usable:
+                unusable.add(digest)
+                continue
+            usable.add(digest)
+            token = Token(token_id, caller_name, datetime.fromisoformat(expires_at) if expires_at else None)
+            if self._tokens.get(digest) != token:
+                added.append((digest, token))
+        if known is None:
+            left = set(self._tokens) - usable
+        else:
+            left = self._find_left(known, callers, registry.find_changed_callers(known.version)) - usable
+        removed = [digest for digest in left | unusable if digest in self._tokens]
+        return Update(snapshot, self._tokens, removed, added)
+
+    def _find_left(self, known: Snapshot, callers: Mapping[str, Caller], changed: frozenset[str]) -> set[bytes]:
+        """
+        Tokens we hold of callers that went or changed.
+
+        Rows that were removed leave no trace, but they go with their caller only: one that has vanished, or one that
+        was added again and so has changed. All usable tokens of changed callers have just been read.
+        """
+        suspects = {name for name in known.callers if name in changed or name not in callers}
+        if not suspects:
+            return set()
+        pairs = self._pausing(_slices(self._tokens))
+        return {digest for digest, token in pairs if token.caller_name in suspects}
+
+    def _pausing(self, slices: Iterable[Iterable[T]]) -> Iterator[T]:
+        for each in slices:
+            yield from each
+            if self._pause_seconds:
+                time.sleep(self._pause_seconds)
+
+    def _find_file(self) -> tuple[int, int]:
+        try:
+            named = self._store.path.stat()
+        except OSError as error:
+            raise StorageError(f"The registry {self._store.path} cannot be read: {describe(error)}.") from error
+        return named.st_dev, named.st_ino
+
+    def __repr__(self) -> str:
+        return f"<Feed of {self._store.path}: {len(self._tokens)} tokens>"
+
+
+class Update:
+    """
+    How one snapshot comes in the place of another, on the thread that decides: `remove`, then `snapshot`, then `add`.
+
+    In that order nobody is let in who must not be: while slices are applied, calls in between may find a token missing
+    that will be there in a moment, and never one that has gone, nor a new token with an old caller's grants. `remove`
+    and `add` yield after each slice, so that calls can be served.
+    """
+
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        tokens: dict[bytes, Token],
+        removed: list[bytes],
+        added: list[tuple[bytes, Token]],
+    ) -> None:
+        self.snapshot = snapshot
+        self._tokens = tokens
+        self._removed = removed
+        self._added = added
+
+    def remove(self) -> Iterator[None]:
+        """
+        Take tokens out of the map that must not be found any more.
+        """
+        while self._removed:
+            for digest in self._removed[-_SLICE:]:
+                self._tokens.pop(digest, None)
+            del self._removed[-_SLICE:]
+            yield
+
+    def add(self) -> Iterator[None]:
+        """
+        Put new and changed tokens into the map.
+        """
+        while self._added:
+            self._tokens.update(self._added[-_SLICE:])
+            del self._added[-_SLICE:]
+            yield
+
+    def finish(self) -> None:
+        """
+        Do what is left of both at once.
+        """
+        for _ in self.remove():
+            pass
+        for _ in self.add():
+            pass
+
+    def __repr__(self) -> str:
+        return f"<Update to {self.snapshot.version}: {len(self._removed)} tokens to remove, {len(self._added)} to add>"
+
+
+def _read_callers(registry: Reading, credentials: Mapping[str, Credential]) -> dict[str, Caller]:
     grants: dict[str, list[Grant]] = {}
     for row in registry.find_grants():
         rules = tuple(parse_rule(parameter, text) for parameter, text in row.rules)
         grant = Grant(row.grant_id, credentials[row.credential_name], row.operations, rules, row.allow_unique_ids)
         grants.setdefault(row.caller_name, []).append(grant)
-    callers = {
+    return {
         row.name: Caller(
             name=row.name,
             networks=tuple(ip_network(network) for network in row.networks),
             query_token_allowed=row.query_token_allowed,
             grants=tuple(grants.get(row.name, ())),
+            limits=Limits.resolve(row.rate_per_second, row.burst, row.concurrency),
         )
         for row in registry.find_callers()
         if row.is_enabled
     }
-    tokens = {
-        digest: Token(token_id, caller_name, datetime.fromisoformat(expires_at) if expires_at else None)
-        for digest, token_id, caller_name, expires_at in registry.find_usable_tokens()
-    }
-    return Snapshot(
-        version=registry.version,
-        tokens=MappingProxyType(tokens),
-        callers=MappingProxyType(callers),
-        credentials=MappingProxyType(credentials),
-        fingerprints=MappingProxyType(registry.find_fingerprints()),
-    )
+
+
+def _slices(tokens: Mapping[bytes, Token]) -> Iterator[list[tuple[bytes, Token]]]:
+    items = iter(tokens.items())
+    while piece := list(islice(items, _SLICE)):
+        yield piece

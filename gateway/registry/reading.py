@@ -18,10 +18,12 @@ from gateway.registry import schema
 from gateway.registry.rows import CallerRow, GrantRow, OwedEvent, TokenRow
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
     from sqlalchemy import Connection, Row, Select
+
+    TokenState = Row[bytes, str, str, str | None, bool]
 
 __all__ = ["Reading"]
 
@@ -156,18 +158,37 @@ class Reading:
         rows = self._all(_TOKENS.where(schema.tokens.c.token_id == token_id))
         return _as_token(rows[0]) if rows else None
 
-    def find_usable_tokens(self) -> Sequence[Row[bytes, str, str, str | None]]:
+    def iterate_tokens(self, *, changed_after: int | None, slice_size: int) -> Iterator[Sequence[TokenState]]:
         """
-        The tokens that are not revoked, of callers that are enabled: digest, token id, caller's name, expiry as text.
+        Tokens as the feed needs them, in slices: digest, token id, caller's name, expiry as text, whether it is usable.
 
-        Plain rows, because there may be a hundred thousand.
+        Plain rows, because there may be a hundred thousand, and in slices, because to make one list of them would hold
+        the interpreter for as long.
+
+        Args:
+            changed_after: Tokens that changed after that version, or whose caller did, in no order, some perhaps twice;
+                a token is usable when it is not revoked and its caller is enabled. None for all that are usable.
+            slice_size: The most rows of a slice.
         """
         tokens, callers = schema.tokens.c, schema.callers.c
-        return self._connection.execute(
-            select(tokens.digest, tokens.token_id, tokens.caller_name, tokens.expires_at)
-            .join_from(schema.tokens, schema.callers)
-            .where(tokens.revoked_at.is_(None), callers.is_enabled)
-        ).all()
+        is_usable = tokens.revoked_at.is_(None) & callers.is_enabled
+        statement = select(
+            tokens.digest, tokens.token_id, tokens.caller_name, tokens.expires_at, is_usable.label("is_usable")
+        ).join_from(schema.tokens, schema.callers)
+        if changed_after is None:
+            statements = [statement.where(is_usable)]
+        else:
+            # Two statements and not an OR over two tables, for which SQLite would read all tokens.
+            statements = [statement.where(columns.changed_in > changed_after) for columns in (tokens, callers)]
+        for each in statements:
+            yield from self._connection.execute(each.execution_options(yield_per=slice_size)).partitions()
+
+    def find_changed_callers(self, changed_after: int) -> frozenset[str]:
+        """
+        The names of callers that were added or changed after that version.
+        """
+        callers = schema.callers.c
+        return frozenset(row.name for row in self._all(select(callers.name).where(callers.changed_in > changed_after)))
 
     def find_owed_events(self) -> list[OwedEvent]:
         """

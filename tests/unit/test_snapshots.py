@@ -10,8 +10,10 @@ from datetime import UTC, datetime
 import pytest
 
 from gateway.access.snapshot import Snapshot
+from gateway.access.token import Token
 from gateway.data_plane.snapshots import Snapshots
 from gateway.errors import StorageError
+from gateway.registry.feed import Update
 
 
 class HandClock:
@@ -45,6 +47,10 @@ class Registry:
         self.loads = 0
         self.error: Exception | None = None
         self.mishaps: list[Exception] = []
+        self.known: list[int] = []
+        self.tokens: dict[bytes, Token] = {}
+        self.removed: list[bytes] = []
+        self.added: list[tuple[bytes, Token]] = []
 
     def read_version(self) -> int:
         """
@@ -56,12 +62,15 @@ class Registry:
             raise self.error
         return self.version
 
-    def load(self) -> Snapshot:
+    def read(self, known: Snapshot) -> Update:
         """
         See `Snapshots`.
         """
         self.loads += 1
-        return Snapshot(self.read_version(), {}, {}, {})
+        self.known.append(known.version)
+        return Update(
+            Snapshot(self.read_version(), self.tokens, {}, {}), self.tokens, list(self.removed), list(self.added)
+        )
 
 
 class Room:
@@ -77,7 +86,7 @@ class Room:
         self.snapshots = Snapshots(
             Snapshot(1, {}, {}, {}),
             read_version=self.registry.read_version,
-            load=self.registry.load,
+            read=self.registry.read,
             clock=self.clock,
             max_age_seconds=60,
             changed=self.note_change,
@@ -118,6 +127,51 @@ def test_a_newer_version_comes_into_force(room: Room) -> None:
 
     assert asyncio.run(room.snapshots.refresh(5))
     assert (5, [5]) == (room.snapshots.current.version, room.changes)
+
+
+def test_tokens_are_applied_in_slices_between_which_calls_are_served(room: Room) -> None:
+    """
+    What goes is out before the version is in force, what comes is in before it is told; the loop runs in between.
+    """
+    gone = [b"old %d" % number for number in range(1200)]
+    come = [(b"new %d" % number, Token(f"t{number}", "crm", None)) for number in range(1200)]
+    room.registry.tokens.update((digest, Token("t", "crm", None)) for digest in gone)
+    room.registry.version, room.registry.removed, room.registry.added = 5, gone, come
+    seen: list[tuple[int, int, int]] = []
+
+    async def refresh() -> None:
+        refreshing = asyncio.create_task(room.snapshots.refresh(5))
+        while not refreshing.done():
+            held = room.registry.tokens
+            seen.append((room.snapshots.current.version, sum(d in held for d in gone), sum(d in held for d, _ in come)))
+            await asyncio.sleep(0)
+
+    asyncio.run(refresh())
+
+    assert dict(come) == room.registry.tokens
+    assert [5] == room.changes
+    assert len({(old, new) for _, old, new in seen}) > 5  # a call could come between slices
+    assert {True} == {old == 0 for version, old, _ in seen if version == 5}
+    assert {0} == {new for version, _, new in seen if version == 1}
+
+
+def test_a_refresh_that_is_cancelled_leaves_no_half_version(room: Room) -> None:
+    """
+    A version in force has all its tokens, or it would never be read again.
+    """
+    room.registry.version = 5
+    room.registry.added = [(b"new %d" % number, Token(f"t{number}", "crm", None)) for number in range(5000)]
+
+    async def cancel_midway() -> None:
+        refreshing = asyncio.create_task(room.snapshots.refresh(5))
+        while not room.registry.tokens:  # noqa: ASYNC110 - the moment is between two slices, which tell nobody
+            await asyncio.sleep(0)
+        refreshing.cancel()
+        await asyncio.wait({refreshing})
+
+    asyncio.run(cancel_midway())
+
+    assert (5, 5000) == (room.snapshots.current.version, len(room.registry.tokens))
 
 
 def test_a_restored_registry_comes_into_force_too(room: Room) -> None:

@@ -1,0 +1,158 @@
+"""
+The limits of a caller: how fast it may call, and how many of its calls may run at once.
+
+They protect the record: an allowed call is written twice, so that without a limit one token could fill the journal's
+disk. Pure: time comes in as an argument, and who is short of permits is told by a value. The counts are of one worker
+and begin anew with it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gateway.errors import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import TracebackType
+    from typing import Self
+
+__all__ = ["Limits", "Permit", "Permits", "Shortage"]
+
+_CONCURRENCY_RETRY_SECONDS = 1
+"""When a running call ends cannot be known; without any word the vendor's clients ask again at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """
+    What one caller may do. The defaults are generous and finite: no caller is without limits.
+
+    Attributes:
+        rate_per_second: Permits that come back each second.
+        burst: The most permits that can be saved up, at least 1.
+        concurrency: Calls that may be under way at one time, waiting polls among them.
+    """
+
+    rate_per_second: float = 50.0
+    burst: int = 100
+    concurrency: int = 200
+
+    @classmethod
+    def resolve(cls, rate_per_second: float | None, burst: int | None, concurrency: int | None) -> Limits:
+        """
+        The limits as set, with the default for what is None: a burst is two seconds of the rate, at least 1.
+        """
+        rate = cls().rate_per_second if rate_per_second is None else rate_per_second
+        return cls(
+            rate_per_second=rate,
+            burst=max(math.ceil(2 * rate), 1) if burst is None else burst,
+            concurrency=cls().concurrency if concurrency is None else concurrency,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """
+    Why there is no permit now.
+
+    Attributes:
+        reason: `rate_limited` or `concurrency_limited`.
+        retry_after_seconds: When to ask again, at least 1.
+    """
+
+    reason: Reason
+    retry_after_seconds: int
+
+
+class Permits:
+    """
+    The permits of all callers. Safe from one thread.
+
+    Limits are given with each call and not kept: whatever changed them, calls that run go on counting, and no more is
+    saved up than the burst in force.
+    """
+
+    def __init__(self) -> None:
+        self._accounts: dict[str, _Account] = {}
+
+    def take(self, caller_name: str, limits: Limits, now: float) -> Permit | Shortage:
+        """
+        One permit for one call, or why there is none; a refused call costs nothing.
+
+        Args:
+            now: Monotonic seconds.
+        """
+        account = self._accounts.get(caller_name)
+        if account is None:
+            account = self._accounts[caller_name] = _Account(limits.burst, now)
+        account.refill(limits, now)
+        if account.running >= limits.concurrency:
+            return Shortage(Reason.CONCURRENCY_LIMITED, _CONCURRENCY_RETRY_SECONDS)
+        if account.saved < 1:
+            return Shortage(Reason.RATE_LIMITED, max(math.ceil((1 - account.saved) / limits.rate_per_second), 1))
+        account.saved -= 1
+        account.running += 1
+        return Permit(account)
+
+    def forget(self, caller_names: Iterable[str]) -> None:
+        """
+        Forget all callers but these and those whose calls are still under way.
+        """
+        named = frozenset(caller_names)
+        self._accounts = {name: account for name, account in self._accounts.items() if name in named or account.running}
+
+    def __repr__(self) -> str:
+        running = sum(account.running for account in self._accounts.values())
+        return f"<Permits: {len(self._accounts)} callers, {running} calls running>"
+
+
+class Permit:
+    """
+    The right to one call, given back when the call is over: a context manager.
+    """
+
+    __slots__ = ("_account",)
+
+    def __init__(self, account: _Account) -> None:
+        self._account: _Account | None = account
+
+    def give_back(self) -> None:
+        """
+        The call is over. A second time does nothing.
+        """
+        if self._account is not None:
+            self._account.running -= 1
+            self._account = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.give_back()
+
+
+class _Account:
+    """
+    One caller's.
+
+    Attributes:
+        saved: Permits of the rate, a fraction included.
+        running: Calls under way.
+    """
+
+    __slots__ = ("_refilled_at", "running", "saved")
+
+    def __init__(self, saved: float, now: float) -> None:
+        self.saved = float(saved)
+        self.running = 0
+        self._refilled_at = now
+
+    def refill(self, limits: Limits, now: float) -> None:
+        elapsed_seconds = max(now - self._refilled_at, 0.0)
+        self.saved = min(self.saved + elapsed_seconds * limits.rate_per_second, float(limits.burst))
+        self._refilled_at = now
