@@ -36,9 +36,9 @@ class Limits:
         concurrency: Calls that may be under way at one time, waiting polls among them.
     """
 
-    rate_per_second: float = 50.0
-    burst: int = 100
-    concurrency: int = 200
+    rate_per_second: float = 200.0
+    burst: int = 400
+    concurrency: int = 500
 
     @classmethod
     def resolve(cls, rate_per_second: float | None, burst: int | None, concurrency: int | None) -> Limits:

@@ -13,6 +13,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
+from gateway.access.limits import Shortage
+from gateway.audit.denials import DENIALS_LIMIT, find_seconds_left
 from gateway.data_plane.call_record import CallRecord, Ending
 from gateway.data_plane.deciding import RETRY_REGISTRY_SECONDS, RETRY_SOON_SECONDS
 from gateway.data_plane.exchange import Exchange
@@ -27,6 +29,8 @@ from gateway.outcome import Outcome
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gateway.access.limits import Permit, Permits
+    from gateway.audit.denials import Denials
     from gateway.audit.event import Event
     from gateway.audit.journal import Journal
     from gateway.clock import Clock
@@ -57,8 +61,10 @@ class Pipeline:
         deciding: From a caller's call to what would be sent.
         upstreams: Whatever sends.
         running: The calls under way.
+        permits: What callers have left of their limits.
+        denials: Which denial gets a record of its own.
         clock: Tells the time.
-        refused: Called with the reason of each request without a valid token, to be counted.
+        refused: Called with the reason and the peer of each request without a valid token, to be counted.
     """
 
     def __init__(
@@ -70,8 +76,10 @@ class Pipeline:
         deciding: Deciding,
         upstreams: Upstreams,
         running: Running,
+        permits: Permits,
+        denials: Denials,
         clock: Clock,
-        refused: Callable[[Reason], None],
+        refused: Callable[[Reason, str], None],
     ) -> None:
         self._journal = journal
         self._snapshots = snapshots
@@ -79,6 +87,8 @@ class Pipeline:
         self._deciding = deciding
         self._upstreams = upstreams
         self._running = running
+        self._permits = permits
+        self._denials = denials
         self._clock = clock
         self._refused = refused
 
@@ -104,12 +114,22 @@ class Pipeline:
         record = CallRecord(call.request_id, running.standing, call.peer, self._clock.monotonic())
         try:
             request = await self._deciding.decide(call, running, record)
+            permit = self._take_permit(record)
         except CallerError as refusal:
-            await self._record_denial(record, refusal.reason.code)
+            await self._record_denial(record, refusal.reason)
             raise
         except CallerLeft:
-            await self._record_denial(record, _LEFT)
+            await self._record_denial(record, None)
             raise
+        with permit:
+            await self._record_and_send(call, answer, running, record, request)
+
+    async def _record_and_send(
+        self, call: Call, answer: Answer, running: RunningCall, record: CallRecord, request: UpstreamRequest
+    ) -> None:
+        """
+        Steps 7 to 9: the intent, what comes of it, the answer.
+        """
         await self._record(record.intended())
         # The intent is on disk. A crash from here on leaves it open, and recovery closes it as `unknown`.
         exchange, ending = await self._attempt(call, answer, running, record, request)
@@ -133,7 +153,7 @@ class Pipeline:
             reason = refusal.reason
             if reason is Reason.TOKEN_MISSING and call.method == "GET":
                 reason = Reason.METHOD_NOT_ALLOWED
-            self._refused(reason)
+            self._refused(reason, call.peer)
             raise (refusal if reason is refusal.reason else CallerError(reason)) from None
 
     async def _attempt(
@@ -242,12 +262,39 @@ class Pipeline:
         """
         return self._snapshots.current is running.standing.snapshot or running.stands_in(self._snapshots.current)
 
-    async def _record_denial(self, record: CallRecord, reason: str) -> None:
+    def _take_permit(self, record: CallRecord) -> Permit:
+        """
+        Step 6.
+        """
+        caller = record.standing.caller
+        taken = self._permits.take(caller.name, caller.limits, self._clock.monotonic())
+        if isinstance(taken, Shortage):
+            raise CallerError(taken.reason, retry_after_seconds=taken.retry_after_seconds)
+        return taken
+
+    async def _record_denial(self, record: CallRecord, reason: Reason | None) -> None:
         """
         A denial is awaited like an intent: what cannot be recorded is answered with `audit_unavailable` instead.
+
+        Beyond a minute's hundred it is counted instead of recorded, and the caller is told to slow down, unless its
+        answer says so anyway (429) or is about us (5xx). A call that nothing speaks against is served all the same.
+
+        Args:
+            reason: Why; None for a caller that went away before its body was whole.
         """
-        if reason != Reason.AUDIT_UNAVAILABLE.code:
-            await self._record(record.denied(reason))
+        if reason is Reason.AUDIT_UNAVAILABLE:
+            return
+        now = self._clock.now()
+        code = _LEFT if reason is None else reason.code
+        if self._denials.note(record.standing.caller.name, code, now):
+            await self._record(record.denied(code))
+        elif reason is not None and reason.status < Reason.RATE_LIMITED.status:
+            raise CallerError(
+                Reason.RATE_LIMITED,
+                f"This call was refused with {code}, and more than {DENIALS_LIMIT} of yours were within this minute. "
+                "Set right what they are refused for; wait as long as Retry-After says.",
+                retry_after_seconds=find_seconds_left(now),
+            )
 
     async def _record(self, event: Event) -> None:
         try:

@@ -13,6 +13,8 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from gateway.access.limits import Permits
+from gateway.audit.denials import Denials
 from gateway.audit.event import Tag
 from gateway.audit.journal import Journal
 from gateway.audit.recovery import recover
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.access.snapshot import Snapshot
+    from gateway.audit.event import Event
     from gateway.clock import Clock
     from gateway.data_plane.running import RunningCall
 
@@ -54,7 +57,6 @@ __all__ = ["Worker", "WorkerPlan"]
 
 _logger = logging.getLogger(__name__)
 
-_SNAPSHOT_MAX_AGE_SECONDS = 24 * 3600.0
 _SUMMARY_CHECK_SECONDS = 1.0
 """How long after a minute's end its summary may be written."""
 
@@ -93,6 +95,8 @@ class Worker:
         self._clock = clock
         self._journal = journal
         self._summary = AnonymousSummary()
+        self._denials = Denials()
+        self._permits = Permits()
         self._sightings = KeySightings()
         self._running = Running()
         self._tasks: list[asyncio.Task[None]] = []
@@ -102,7 +106,7 @@ class Worker:
             read_version=feed.version,
             read=feed.read,
             clock=clock,
-            max_age_seconds=_SNAPSHOT_MAX_AGE_SECONDS,
+            max_age_seconds=plan.snapshot_max_age_seconds,
             changed=self._apply_change,
         )
         self._upstreams = HttpxUpstreams(
@@ -115,13 +119,15 @@ class Worker:
             deciding=self._create_deciding(audit_key),
             upstreams=self._upstreams,
             running=self._running,
+            permits=self._permits,
+            denials=self._denials,
             clock=clock,
             refused=self._count_refusal,
         )
         self._hall = Hall(
             handle=self._pipeline.handle,
             app=create_app(self.readiness),
-            refused=lambda reason, _peer: self._count_refusal(reason),
+            refused=self._count_refusal,
             bounds=plan.bounds,
         )
         self._post = ListeningPost(plan.run_dir / f"{journal.stream}.sock", self._snapshots, ring)
@@ -209,9 +215,8 @@ class Worker:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._upstreams.close()
-        summary = self._summary.take(self._clock.now())
-        if summary is not None:
-            self._journal.record_soon(summary)
+        now = self._clock.now()
+        self._record_summaries(self._summary.take(now) + self._denials.take(now, present_minute_too=True))
         self._journal.record_soon({"tag": Tag.WORKER_STOPPED, "counts": {"open": len(self._running)}})
         await asyncio.to_thread(self._journal.close)
 
@@ -219,6 +224,7 @@ class Worker:
         """
         After a newer snapshot came into force: end the polls that it no longer allows, forget what it no longer names.
         """
+        self._permits.forget(self._snapshots.current.callers)
         self._running.end(Reason.CREDENTIAL_UNAVAILABLE, self._is_overtaken)
         self._start(self._upstreams.forget(frozenset(self._snapshots.current.credentials.values())))
 
@@ -241,8 +247,8 @@ class Worker:
             number_country=self._plan.number_country,
         )
 
-    def _count_refusal(self, reason: Reason) -> None:
-        self._summary.count(reason.code)
+    def _count_refusal(self, reason: Reason, peer: str) -> None:
+        self._summary.count(reason.code, peer)
 
     def _record_sighting(self, credential_name: str | None, carrier: str, peer: str) -> None:
         event = self._sightings.notice(credential_name, carrier, peer, self._clock.monotonic())
@@ -255,11 +261,13 @@ class Worker:
             await asyncio.sleep(_SUMMARY_CHECK_SECONDS)
             now = self._clock.now()
             if _minute_of(now) == minute:
-                continue  # one event a minute, however many strangers call, so that they cannot fill the disk
+                continue  # few events a minute, however many calls, so that nobody can fill the disk
             minute = _minute_of(now)
-            summary = self._summary.take(now)
-            if summary is not None:
-                self._journal.record_soon(summary)
+            self._record_summaries(self._summary.take(now) + self._denials.take(now))
+
+    def _record_summaries(self, events: list[Event]) -> None:
+        for event in events:
+            self._journal.record_soon(event)
 
     def _start(self, coroutine: Coroutine[object, object, None]) -> None:
         self._tasks = [task for task in self._tasks if not task.done()]

@@ -107,7 +107,8 @@ def test_the_stop_writes_one_event_with_exact_counts(installation: Installation,
             total[reason] = total.get(reason, 0) + count
     assert expected == total
     assert 1 <= len(found) <= 1 + minutes  # a minute may have ended meanwhile
-    assert {"v", "stream", "seq", "prev", "at", "tag", "counts"} >= found[-1].keys()
+    assert {"127.0.0.0/24"} == {event["peer"] for event in found}
+    assert {"v", "stream", "seq", "prev", "at", "tag", "counts", "peer"} >= found[-1].keys()
     assert "worker.stopped" == installation.journal()[-1]["tag"]
 
 

@@ -51,6 +51,12 @@ class Place:
         response = self.gateway.call(HANGUP, token or self.token)
         return response.reason if b"reason" in response.body else "served"
 
+    def wait_for(self, expected: str) -> None:
+        """
+        Return when a call gets that, within the promised time.
+        """
+        wait_until(lambda: self.call() == expected, expected, BOUND_SECONDS, every_seconds=0.2)
+
     @contextmanager
     def unheard_desk(self) -> Iterator[Desk]:
         """
@@ -157,9 +163,9 @@ def test_a_change_is_in_force_within_a_second_though_nobody_tells(place: Place, 
 
     with place.unheard_desk() as desk:
         take(place, desk)
-        wait_until(lambda: place.call() == reason, f"{change}: {reason}", BOUND_SECONDS)
+        place.wait_for(reason)
         give(place, desk)
-        wait_until(lambda: place.call() == "served", f"{change}: served again", BOUND_SECONDS)
+        place.wait_for("served")
 
 
 @pytest.mark.parametrize("change", CHANGES)
