@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 VERBS = [
     "init",
     *(f"upstream {verb}" for verb in ("add", "list", "show", "set", "remove")),
-    *(f"credential {verb}" for verb in ("add", "list", "remove")),
+    *(f"credential {verb}" for verb in ("add", "list", "rotate", "remove")),
     *(f"caller {verb}" for verb in ("add", "list", "show", "set", "disable", "enable", "remove")),
     *(f"grant {verb}" for verb in ("add", "list", "remove")),
-    *(f"token {verb}" for verb in ("issue", "list", "revoke")),
+    *(f"token {verb}" for verb in ("issue", "list", "rotate", "revoke")),
     "explain",
     "operations",
     "serve",
@@ -34,6 +34,8 @@ VERBS = [
     "simulate",
     "audit tail",
     "audit verify",
+    "master-key rotate",
+    "master-key prune",
 ]
 SECRET = "0f8fad5b-d9cb-469f-a165-70867728950e"
 
