@@ -50,12 +50,13 @@ def installation(tmp_path: Path, noojee: Noojee) -> Installation:
 @pytest.fixture
 def journal_disk(installation: Installation) -> Iterator[SmallDisk]:
     """
-    A file system of the journal's own, of 256 KiB, with what was recorded so far.
+    A file system of the journal's own, of 1 MiB, with what was recorded so far; 64 KiB of it are the workers' reserve.
     """
+    installation.environment["GATEWAY_JOURNAL_RESERVE"] = "64KiB"
     journal, aside = installation.data_dir / "journal", installation.data_dir / "journal-before"
     journal.rename(aside)
     journal.mkdir(mode=0o700)
-    command = ["mount", "-t", "tmpfs", "-o", "size=256k,mode=700", "none", str(journal)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m,mode=700", "none", str(journal)]
     if os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode != 0:
         pytest.skip("needs the right to mount a tmpfs")
     shutil.copytree(aside, journal, dirs_exist_ok=True)

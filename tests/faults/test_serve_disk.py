@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from installation import API, CAMPAIGN_API, Gateway, Installation, Response, wait_until
 
-from gateway.administration import callers
-from gateway.errors import OperatorError, OperatorReason
+from gateway.administration import callers, credentials
+from gateway.administration.desk import open_admin_journal
+from gateway.audit.event import Tag
+from gateway.clock import SystemClock
+from gateway.errors import OperatorError, OperatorReason, StorageError
 from gateway.evidence.verify import verify
 
 if TYPE_CHECKING:
@@ -138,11 +141,11 @@ def expect_whole_journal(installation: Installation) -> None:
     assert sorted(intended) == sorted(ended)
 
 
-def test_a_full_disk_stops_new_calls_and_is_survived(
+def test_a_full_disk_stops_new_calls_before_outcomes_no_longer_fit(
     installation: Installation, noojee: Noojee, journal_disk: SmallDisk
 ) -> None:
     """
-    The running call's caller still gets its answer; the outcome is on record when there is space.
+    The running call's caller gets its answer, and the outcome is on record at once, in the reserve.
     """
     token = installation.add_caller("crm", [("everything", ["*"])])
     with installation.serve() as gateway:
@@ -156,13 +159,13 @@ def test_a_full_disk_stops_new_calls_and_is_survived(
         dialled = dialling.finish()
         assert 200 == dialled.status
         assert 503 == gateway.call("/readyz", method="GET").status
-        assert ["call.intended"] == [record["tag"] for record in records_of(installation, dialled)]
+        wait_until(lambda: len(records_of(installation, dialled)) == 2, "the outcome is on record", 1)
+        assert "succeeded" == records_of(installation, dialled)[-1]["outcome"]
         assert [] == records_of(installation, refusal)
         sent = len(noojee.requests())
 
         journal_disk.empty()
         wait_until_ready(gateway)
-        assert "succeeded" == records_of(installation, dialled)[-1]["outcome"]
         assert sent == len(noojee.requests())
         assert 200 == gateway.call(LIST, token).status
     (resumed,) = [record for record in installation.journal() if record["tag"] == "journal.resumed"]
@@ -172,7 +175,86 @@ def test_a_full_disk_stops_new_calls_and_is_survived(
     expect_whole_journal(installation)
 
 
-def test_a_token_is_revoked_on_a_full_disk_and_recorded_later(
+def test_a_gateway_starts_on_a_full_disk_and_refuses_calls_until_there_is_room(
+    installation: Installation, noojee: Noojee, journal_disk: SmallDisk
+) -> None:
+    """
+    Killed with a call under way: the reserve outlived it, so the next start can close the call, and say that it is
+    not ready.
+    """
+    token = installation.add_caller("crm", [("everything", ["*"])])
+    with installation.serve() as gateway:
+        assert 200 == gateway.call(LIST, token).status
+        noojee.break_next("CallManagementAPI/dial", "delay", 2)
+        threading.Thread(target=lambda: pytest.raises(OSError, gateway.call, DIAL, token)).start()
+        wait_until(lambda: any("/dial?" in target for target in noojee.targets()), "the dial is at Noojee")
+        journal_disk.fill()
+        gateway.process.kill()
+        gateway.process.wait(10)
+    with installation.serve() as gateway:
+        call_until_refused(gateway, token)
+        expect_no_service(gateway, token, noojee)
+        assert ["unknown"] == [record["outcome"] for record in installation.calls() if record.get("reason")]
+        journal_disk.empty()
+        wait_until_ready(gateway)
+        assert 200 == gateway.call(LIST, token).status
+    expect_whole_journal(installation)
+
+
+def test_a_reserve_that_does_not_fit_refuses_calls_until_it_does(
+    installation: Installation, noojee: Noojee, journal_disk: SmallDisk
+) -> None:
+    """
+    Most of the disk is taken by others when the gateway starts. One that can never fit is an error at the start.
+    """
+    token = installation.add_caller("crm", [("everything", ["*"])])
+    journal_disk.fill(leaving_bytes=64 * 1024)
+    with installation.serve() as gateway:
+        wait_until(lambda: gateway.call("/readyz", method="GET").status == 503, "it says that it is not ready")
+        expect_no_service(gateway, token, noojee)
+        assert "full but for the reserve of 64KiB" in installation.log()
+        journal_disk.empty()
+        wait_until_ready(gateway)
+        assert 200 == gateway.call(LIST, token).status
+    installation.environment["GATEWAY_JOURNAL_RESERVE"] = "1MiB"
+
+    refused = installation.verb("serve", "--json")
+
+    assert 1 == refused.returncode
+    assert "is more than the journal's disk has at all" in refused.stderr
+    expect_whole_journal(installation)
+
+
+def test_a_token_is_revoked_on_a_full_disk_and_on_record_at_once(
+    installation: Installation, journal_disk: SmallDisk
+) -> None:
+    """
+    Ending access has the operators' reserve; giving access does not, and leaves it alone.
+    """
+    tokens = [installation.add_caller(name, [("everything", ["*"])]) for name in ("crm", "stolen")]
+    token_id = tokens[1].split("_")[1]
+    with installation.serve() as gateway:
+        assert 200 == gateway.call(LIST, tokens[1]).status
+        journal_disk.fill()
+        use_up_last_block(installation)
+
+        revoked = installation.verb("token", "revoke", token_id, "--json")
+        issued = installation.verb("token", "issue", "crm", "--json")
+
+        assert 0 == revoked.returncode, revoked.stderr
+        assert (401, "token_invalid") == answer_of(gateway.call(LIST, tokens[1]))
+        assert (1, "") == (issued.returncode, issued.stdout)
+        assert "othing was changed" in issued.stderr
+        assert ["change.intended", "token.revoked"] == [each["tag"] for each in installation.journal("admin")[-2:]]
+        with installation.desk() as desk:
+            callers.disable(desk, "stolen")
+            credentials.remove(desk, "campaigns")
+            journal_disk.empty()
+            callers.add(desk, "another", networks=(), query_token_allowed=True)
+    expect_whole_journal(installation)
+
+
+def test_a_token_is_revoked_when_even_the_reserve_is_used_up_and_recorded_later(
     installation: Installation, journal_disk: SmallDisk
 ) -> None:
     """
@@ -184,7 +266,7 @@ def test_a_token_is_revoked_on_a_full_disk_and_recorded_later(
         assert 200 == gateway.call(LIST, tokens[1]).status
         journal_disk.fill()
         call_until_refused(gateway, tokens[0])
-        use_up_last_block(installation)
+        use_up_reserve(installation)
 
         revoked = installation.verb("token", "revoke", token_id, "--json")
         issued = installation.verb("token", "issue", "crm", "--json")
@@ -209,16 +291,27 @@ def test_a_token_is_revoked_on_a_full_disk_and_recorded_later(
 
 def use_up_last_block(installation: Installation) -> None:
     """
-    Change things until the operators' stream takes no more.
+    Change things until the operators' stream takes no more than what ends access.
     """
     with installation.desk() as desk:
-        for number in range(20):
+        for number in range(100):
             try:
                 callers.add(desk, f"caller-{number}", networks=(), query_token_allowed=True)
             except OperatorError as error:
                 assert OperatorReason.JOURNAL_UNAVAILABLE is error.reason  # noqa: PT017 - the last of many is expected
                 return
     raise AssertionError("the disk is not full")
+
+
+def use_up_reserve(installation: Installation) -> None:
+    """
+    Write what may use the reserve, until the operators' stream takes nothing at all.
+    """
+    journal = open_admin_journal(installation.data_dir, node="test", clock=SystemClock())
+    with pytest.raises(StorageError, match="No space left on device"):
+        for _ in range(1000):
+            journal.record_now({"tag": Tag.CHANGE_FAILED, "subject": "x" * 200}, may_use_reserve=True)
+    journal.close()
 
 
 def test_a_disk_that_turned_read_only_stops_new_calls(
@@ -230,9 +323,10 @@ def test_a_disk_that_turned_read_only_stops_new_calls(
     token = installation.add_caller("crm", [("everything", ["*"])])
     with installation.serve() as gateway:
         assert 200 == gateway.call(LIST, token).status
-        journal_disk.fill()  # a file open for writing keeps a disk from being remounted; a failed one is closed
+        limit_file_size(gateway, 0)  # a file open for writing keeps a disk from being remounted; a failed one is closed
         call_until_refused(gateway, token)
-        journal_disk.remount("ro,size=1m")
+        journal_disk.remount("ro")
+        limit_file_size(gateway, resource.RLIM_INFINITY)
         until = time.monotonic() + 1.5  # longer than from one probe to the next
         while time.monotonic() < until:
             expect_no_service(gateway, token, noojee)

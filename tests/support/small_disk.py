@@ -30,9 +30,12 @@ class SmallDisk:
         self.path = path
         self._filler = path / "filler"
 
-    def fill(self) -> None:
+    def fill(self, *, leaving_bytes: int = 0) -> None:
         """
         Leave no free block. The rest of a file's last block can still be written, by at most 4 KiB.
+
+        Args:
+            leaving_bytes: How much to leave free all the same.
         """
         fd = os.open(self._filler, os.O_WRONLY | os.O_CREAT, 0o600)
         try:
@@ -42,6 +45,7 @@ class SmallDisk:
             if error.errno != errno.ENOSPC:
                 raise
         finally:
+            os.ftruncate(fd, max(0, os.fstat(fd).st_size - leaving_bytes))
             os.close(fd)
 
     def empty(self) -> None:
