@@ -50,12 +50,10 @@ FORMS: dict[str, Callable[[str], bytes]] = {
     "percent-encoded twice": lambda text: "".join(f"%25{ord(each):02x}" for each in text).encode(),
     "hex": lambda text: text.encode().hex().encode(),
     "hex in capitals": lambda text: text.encode().hex().upper().encode(),
-    "hex of capitals": lambda text: text.upper().encode().hex().encode(),
     "base64": lambda text: base64.b64encode(text.encode()),
     "base64 behind one byte": lambda text: base64.b64encode(b"x" + text.encode() + b"y"),
     "base64 behind two bytes": lambda text: base64.b64encode(b"xx" + text.encode() + b"yy"),
     "base64 for URLs": lambda text: base64.urlsafe_b64encode(b"xyz?>" + text.encode()),
-    "base64 of reversed case": lambda text: base64.b64encode(text.swapcase().encode()),
     "base64 over several lines": lambda text: base64.encodebytes(bytes(45) + text.encode() * 3),
     "a JSON string": lambda text: json.dumps(text).encode(),
     "a JSON string of a JSON string": lambda text: json.dumps(json.dumps({"text": text})).encode(),
@@ -67,6 +65,8 @@ FORMS: dict[str, Callable[[str], bytes]] = {
     "UTF-16": lambda text: text.encode("utf-16-be"),
 }
 UUID_FORMS: dict[str, Callable[[str], bytes]] = {
+    "base64 of reversed case": lambda text: base64.b64encode(text.swapcase().encode()),
+    "hex of capitals": lambda text: text.upper().encode().hex().encode(),
     "without dashes": lambda text: text.replace("-", "").encode(),
     "without dashes, reversed case": lambda text: text.replace("-", "").swapcase().encode(),
     "without dashes in base64": lambda text: base64.b64encode(b"x" + text.replace("-", "").encode()),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import html
+import os
 import re
 import uuid
 from dataclasses import dataclass
@@ -65,7 +66,10 @@ class Scanner:
     """
 
     def __init__(self, secrets: Mapping[str, str | bytes]) -> None:
-        self._needles = {name: list(_create_needles(secret)) for name, secret in secrets.items()}
+        self._needles = {
+            name: {(needle.data, needle.folds_case): needle for needle in _create_needles(secret)}.values()
+            for name, secret in secrets.items()
+        }
 
     def find(self, place: str, data: bytes) -> list[Finding]:
         """
@@ -82,17 +86,20 @@ class Scanner:
 
     def search(self, outputs: Outputs) -> list[Finding]:
         """
-        Each secret that shows where it may not.
+        Each secret that shows where it may not, in what was written and in the place's own name.
         """
-        return [
-            finding
-            for place, data, allowed in outputs
-            for finding in self.find(place, data)
-            if finding.secret not in allowed
-        ]
+        searched: dict[bytes, list[Finding]] = {}
+        found = []
+        for place, data, allowed in outputs:
+            if data not in searched:  # much is read again and again: a registry, a lock, a help text
+                searched[data] = self.find(place, data)
+            shown = searched[data] + self.find(place, os.fsencode(place))
+            found += [Finding(place, each.secret, each.form) for each in shown if each.secret not in allowed]
+        return found
 
 
 def _create_needles(secret: str | bytes) -> Iterator[_Needle]:
+    is_uuid = isinstance(secret, str) and _UUID.fullmatch(secret) is not None
     if isinstance(secret, bytes):
         texts = {}
         binaries = {"bytes": secret}
@@ -100,13 +107,14 @@ def _create_needles(secret: str | bytes) -> Iterator[_Needle]:
         token = _TOKEN.fullmatch(secret)
         texts = {"text": token[1] if token else secret}
         binaries = {}
-        if _UUID.fullmatch(secret):
+        if is_uuid:
             texts["text without dashes"] = secret.replace("-", "")
             binaries = {"UUID's bytes": uuid.UUID(secret).bytes, "UUID's bytes (LE)": uuid.UUID(secret).bytes_le}
     for form, text in texts.items():
         for piece in _cut(text.encode()):
             yield _Needle(form, piece.lower(), folds_case=True)
-            for written in {piece, piece.lower(), piece.upper(), piece.swapcase()}:
+            # A UUID is the same in any case; what is encoded in another case is no other secret.
+            for written in {piece, piece.lower(), piece.upper(), piece.swapcase()} if is_uuid else {piece}:
                 yield from _create_encoded(form, written)
     for form, binary in binaries.items():
         for piece in _cut(binary):

@@ -40,10 +40,10 @@ class Outputs:
 
     def add(self, place: str, data: str | bytes, *, allowed: Collection[str] = ()) -> None:
         """
-        What was found at a place. Its name is searched too.
+        What was found at a place.
         """
         data = data.encode(errors="surrogateescape") if isinstance(data, str) else data
-        self._found.append((place, os.fsencode(place) + b"\n" + data, frozenset(allowed)))
+        self._found.append((place, data, frozenset(allowed)))
 
     def add_response(self, place: str, response: Response) -> None:
         """
