@@ -308,6 +308,21 @@ def test_a_call_whose_handshake_fails_was_not_sent(
     assert [ONCE, ("call.ended", 1, "not_sent", None)] == hashed.attempts(response, 2)
 
 
+def test_the_intent_is_on_disk_before_the_handshake(hashed: Hashed) -> None:
+    """
+    Law 1 holds for the first byte that a call makes us send, and that is of `Time`.
+    """
+    hashed.noojee.break_next("Time", "delay", 0.5)
+    with ThreadPoolExecutor(1) as pool:
+        calling = pool.submit(hashed.call, TEMPLATES)
+        wait_until(hashed.noojee.requests, "Time is asked")
+        last = hashed.installation.calls()[-1]
+        assert ["Time"] == hashed.paths()
+
+        assert "call.intended" == last["tag"]
+        assert last["request_id"] == calling.result().headers["x-request-id"]
+
+
 def test_time_is_served_to_no_caller(hashed: Hashed) -> None:
     """
     It is the gateway's own step.

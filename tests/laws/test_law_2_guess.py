@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import functools
 import http.client
+import json
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from trap import create_server_context, open_trap
 from worker_in_loop import open_worker
 
 import gateway
+from gateway.administration import upstreams
 
 if TYPE_CHECKING:
     from noojee import House, Noojee
@@ -166,3 +168,44 @@ def test_no_code_reads_what_the_catalogue_calls_safe_to_retry() -> None:
     readers = [path for path in package.rglob("*.py") if "safe_to_retry" in path.read_text(encoding="utf-8")]
 
     assert [] == readers
+
+
+EXPIRED = json.dumps({"Message": "Expired TimeStamp", "Code": -1})
+
+
+@pytest.mark.parametrize(
+    ("target", "accepted", "reply", "attempts"),
+    [
+        (START, True, EXPIRED, 2),
+        (READ, True, EXPIRED, 2),
+        (DIAL, True, EXPIRED, 1),
+        (START, False, EXPIRED, 1),
+        (START, True, EXPIRED.replace("-1", "-2"), 1),
+        (START, True, EXPIRED.replace("}", ', "SessionID": 1}'), 1),
+        (START, True, EXPIRED + " " * 65536, 1),
+    ],
+)
+def test_only_an_accepted_pair_that_has_expired_is_followed_by_a_second_attempt(
+    installation: Installation, noojee: Noojee, target: str, reply: str, attempts: int, *, accepted: bool
+) -> None:
+    """
+    Never for a dial, never after anything else, and never a third time: each attempt has its intent and its outcome.
+    """
+    with installation.desk() as desk:
+        upstreams.change(desk, "noojee", auth="hash")
+    token = installation.add_caller("crm", [("everything", ["*"])])
+
+    async def transcript() -> str:
+        async with open_worker(installation) as worker:
+            if accepted:
+                await worker.call(f"{CAMPAIGN_API}/getCampaignTemplateList", token)
+            noojee.forget("requests")
+            noojee.break_next(target.partition("?")[0].removeprefix("/servicemanager/rest/"), "body", reply, times=9)
+            return (await worker.call(target, token)).headers["x-request-id"]
+
+    request_id = asyncio.run(transcript())
+
+    path = target.partition("?")[0]
+    assert attempts == len([target for target in noojee.targets() if target.startswith(path)])
+    records = [(record["tag"], record["attempt"]) for record in installation.calls(request_id)]
+    assert [(tag, 1 + number) for number in range(attempts) for tag in ("call.intended", "call.ended")] == records
