@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.noojee.catalogue import CREDENTIAL_PARAMETERS, Catalogue, Effect, Scope, glob_matches, load_catalogue
+from gateway.noojee.catalogue import (
+    CREDENTIAL_PARAMETERS,
+    Catalogue,
+    Effect,
+    Scope,
+    create_uncatalogued,
+    glob_matches,
+    load_catalogue,
+)
 
 OWN = Path(__file__).parents[2] / "gateway" / "noojee" / "catalogue.json"
 SHARED = Path(__file__).parents[2].parent / "shared" / "noojee" / "catalogue.json"
@@ -177,6 +185,50 @@ def test_an_operation_is_found_by_its_own_path_and_name() -> None:
     catalogue = load_catalogue()
     for operation in catalogue.operations:
         assert operation is catalogue.find_by_path(operation.path) is catalogue.find_by_name(operation.name)
+
+
+@pytest.mark.parametrize(
+    ("path", "match"),
+    [
+        ("/servicemanager/rest/CallManagementAPI/stop", "CallManagementAPI/stop. Grant it by that name"),
+        ("/servicemanager/rest/callmanagementapi/STOP", "CallManagementAPI/stop"),
+        ("/NJADMIN/rest/RecordingAPI/retrieveMetaData", "must be"),
+        ("/njadmin/rest/recordingapi/retrieveMetaData", "RecordingAPI/retrieveMetaData"),
+        ("/servicemanager/rest/Time", "must be"),
+        ("/servicemanager/rest/Time/now", "takes no key"),
+        ("/njadmin/rest/TIME/now", "takes no key"),
+        ("/servicemanager/rest/SmsAPI/*", "must be"),
+        ("/servicemanager/rest/SmsAPI/send/", "must be"),
+        ("/servicemanager/rest/SmsAPI", "must be"),
+        ("/servicemanager/rest/SmsAPI/send?x=1", "must be"),
+        ("/servicemanager/rest/Sms%41PI/send", "must be"),
+        ("/servicemanager/rest/../rest/SmsAPI", "must be"),
+        ("/servicemanager/rest/SmsAPI/sénd", "must be"),
+        ("/servicemanager/rest/SmsAPI/send\n", "must be"),
+        ("/other/rest/SmsAPI/send", "must be"),
+        ("servicemanager/rest/SmsAPI/send", "must be"),
+    ],
+)
+def test_a_path_that_cannot_be_granted_is_refused(path: str, match: str) -> None:
+    """
+    Plain ASCII of two names below the two roots, nothing that the catalogue has in another case, and not `Time`.
+    """
+    with pytest.raises(ValueError, match=match):
+        create_uncatalogued(path)
+
+
+def test_of_a_granted_path_the_least_is_assumed() -> None:
+    """
+    It rings telephones, needs a global key, and has no parameter that might be read; its name collides with none.
+    """
+    sms = create_uncatalogued("/njadmin/rest/CallManagementAPI/stop")
+
+    assert (Scope.SYSTEM, Effect.DIALS, frozenset()) == (sms.scope, sms.effect, sms.parameters)
+    assert (b"/njadmin/rest/CallManagementAPI/stop", "/njadmin/rest/CallManagementAPI/stop") == (sms.path, sms.name)
+    assert sms.takes_json
+    assert sms.is_served
+    assert not sms.is_lead_call
+    assert load_catalogue().find_by_name(sms.name) is None
 
 
 def test_the_catalogue_tells_how_much_it_holds() -> None:

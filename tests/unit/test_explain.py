@@ -10,9 +10,11 @@ import pytest
 
 from gateway.access.caller import Caller
 from gateway.access.credential import Credential, Kind
-from gateway.access.explain import explain, find_operation
+from gateway.access.explain import explain, find_operation, find_operations, survey
 from gateway.access.grant import Grant
+from gateway.access.rules import parse_rule
 from gateway.access.upstream import Upstream
+from gateway.errors import Reason
 from gateway.noojee.catalogue import load_catalogue
 
 GLOBAL = Credential("c1", "main-global", Upstream("main", "noojee.example.com", 443), Kind.GLOBAL, None, b"sealed")
@@ -98,6 +100,64 @@ def test_an_operation_is_named_by_its_path_too() -> None:
     for operation in catalogue.operations:
         assert operation is find_operation(catalogue, CALLER, operation.name)
         assert operation is find_operation(catalogue, CALLER, operation.path.decode())
+
+
+def test_the_rule_that_refused_is_named_as_it_was_written() -> None:
+    """
+    With the sentence that tells what is wrong; an allowance names none.
+    """
+    rules = (parse_rule("extension", "400-450,500"), parse_rule("number", "04*"))
+    ruled = Caller("ruled", (), query_token_allowed=True, grants=(Grant("g1", GLOBAL, ("*",), rules),))
+
+    def told(*parameters: tuple[str, str]) -> tuple[object, object, str | None]:
+        explanation = explain(ruled, load_catalogue(), "CallManagementAPI/dial", parameters, "61")
+        got = explanation.as_json(7)
+        return got["reason"], got["rule"], explanation.decision.detail
+
+    allowed = (("extenOrUniqueId", "SIP/410"), ("number", "+61412345678"))
+    assert (None, None, None) == told(*allowed)
+    assert ("parameter_not_granted", "extension=400-450,500", "extenOrUniqueId must be sent.") == told(allowed[1])
+    assert ("parameter_not_granted", "number=04*", "This value of number is not granted.") == told(
+        allowed[0], ("number", "0912345678")
+    )
+
+
+def test_a_granted_path_is_explained_to_whom_it_is_granted() -> None:
+    """
+    For others it does not exist, as at a call.
+    """
+    path = "/servicemanager/rest/SmsAPI/send"
+    granted = Caller("granted", (), query_token_allowed=True, grants=(Grant("g9", GLOBAL, (path,)),))
+    got = explain(granted, load_catalogue(), path, [("anything", "1")], "61").as_json(7)
+
+    assert ("allow", path, "g9") == (got["decision"], got["operation"], got["grant_id"])
+    assert "operation_unknown" == explained(path)["reason"]
+    assert "operation_unknown" == explain(granted, load_catalogue(), "SmsAPI/send", [], "61").as_json(7)["reason"]
+
+
+def test_a_caller_s_operations_are_the_catalogue_s_and_its_own_paths() -> None:
+    """
+    Each surveyed as if its parameters passed, because nobody knows them yet.
+    """
+    path = "/servicemanager/rest/SmsAPI/send"
+    gone = Credential("c3", "gone", GLOBAL.upstream, Kind.GLOBAL, None, None)
+    rules = (parse_rule("extension", "410"),)
+    grants = (Grant("g0", gone, ("*/hangup",)), Grant("g1", GLOBAL, ("*",), rules), Grant("g2", GLOBAL, (path, path)))
+    caller = Caller("crm", (), query_token_allowed=True, grants=grants)
+    operations = find_operations(load_catalogue(), caller)
+    decisions = {each.name: survey(caller, each) for each in operations}
+
+    assert len(load_catalogue().operations) + 1 == len(operations)
+    assert ["g1", "g1", "g2"] == [
+        each.grant.grant_id if each.grant else None
+        for each in (decisions["CallManagementAPI/stop"], decisions["CallManagementAPI/hangup"], decisions[path])
+    ]
+    assert Reason.OPERATION_NOT_GRANTED is decisions["CampaignAPI/getCampaignList"].reason
+    assert Reason.OPERATION_NOT_SERVED is decisions["Time"].reason
+    alone = Caller("crm", (), query_token_allowed=True, grants=grants[:1])
+    assert Reason.CREDENTIAL_UNAVAILABLE is survey(alone, operations[1]).reason
+    assert Reason.TOKEN_INVALID is survey(None, operations[0]).reason
+    assert load_catalogue().operations == find_operations(load_catalogue(), None)
 
 
 def test_credentials_among_the_parameters_are_taken_out() -> None:

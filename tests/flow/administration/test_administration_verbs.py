@@ -216,8 +216,21 @@ def _grant_on_removed(desk: Desk) -> None:
     grants.add(desk, "crm", credential="everything", operations=["*"])
 
 
+def _rule_and_path(desk: Desk) -> None:
+    operations = ["*/stop", "/servicemanager/rest/A/b"]
+    grants.add(desk, "crm", credential="everything", operations=operations, rules=[("extension", "410")])
+
+
 def _grant(*operations: str, credential: str = "everything", caller: str = "crm") -> Act:
     return lambda desk: grants.add(desk, caller, credential=credential, operations=operations)
+
+
+def _ruled(*rules: str, glob: str = "*", unique_ids: bool = False, credential: str = "everything") -> Act:
+    split = [rule.partition("=") for rule in rules]
+    pairs = [(name, text) for name, _, text in split]
+    return lambda desk: grants.add(
+        desk, "crm", credential=credential, operations=[glob], rules=pairs, allow_unique_ids=unique_ids
+    )
 
 
 def _caller(name: str = "new", *networks: str) -> Act:
@@ -284,6 +297,28 @@ REFUSED: list[tuple[str, Act, OperatorReason, str]] = [
     ("no glob", _grant(), INVALID, "1 to 64"),
     ("globs", _grant(*("*" * number for number in range(1, 66))), INVALID, "1 to 64"),
     ("user on system", _grant("CallManagementAPI/*", credential="alice"), INVALID, "Name a global credential"),
+    ("known path", _grant("/servicemanager/rest/CallManagementAPI/stop"), INVALID, "Grant it by that name"),
+    ("Time's path", _grant("/servicemanager/rest/Time/x"), INVALID, "takes no key"),
+    ("user on path", _grant("/servicemanager/rest/A/b", credential="alice"), INVALID, "Name a global credential"),
+    ("rule on exten", _ruled("exten=410"), INVALID, "Write --param extension=RULE"),
+    ("rule on extenOrUniqueId", _ruled("extenOrUniqueId=410"), INVALID, "Write --param extension=RULE"),
+    ("rule on nothing", _ruled("colour=red"), INVALID, "has a parameter colour"),
+    ("rule beyond globs", _ruled("number=04*", glob="*/stop"), INVALID, "has a parameter number"),
+    ("rule on extension beyond", _ruled("extension=4", glob="CampaignAPI/*"), INVALID, "has a parameter extension"),
+    ("rule on JSON", _ruled("njPriority=1"), INVALID, "JSON body cannot be ruled"),
+    ("rule on a key", _ruled("apiKey=x"), INVALID, "has a parameter apiKey"),
+    ("key as parameter", _ruled(f"{NEW_KEY.reveal()}=x"), INVALID, "has a parameter of that name"),
+    ("key as rule", _ruled(f"tag={NEW_KEY.reveal()}"), INVALID, "key or a token"),
+    ("rule twice", _ruled("tag=a", "tag=b"), INVALID, "two rules on tag"),
+    ("rule text", _ruled("extension=400-4500"), INVALID, "same number of digits"),
+    ("rule no text", _ruled("tag=a\udcff"), INVALID, "printed"),
+    ("rule on abroad", _ruled("number=02*,+61*"), INVALID, "02.,03.,04"),
+    ("rules", _ruled(*(f"p{number}=1" for number in range(17))), INVALID, "at most 16 rules"),
+    ("rules long", _ruled("tag=" + ",".join(["abcdefg"] * 300)), INVALID, "2048 bytes"),
+    ("unique ids alone", _ruled("tag=a", unique_ids=True), INVALID, "beside a rule on extension"),
+    ("uniqueId", _ruled("extension=410", "uniqueId=1.2"), INVALID, "Say --allow-unique-ids"),
+    ("user on ruled system", _ruled("extension=410", credential="alice"), INVALID, "Name a global credential"),
+    ("rule on path", _rule_and_path, INVALID, "a grant of its own"),
     ("grant's caller", _grant("*", caller="none"), NOT_FOUND, "caller list"),
     ("grant's credential", _grant("*", credential="none"), NOT_FOUND, "credential list"),
     ("grant on removed", _grant_on_removed, NOT_FOUND, "credential add"),

@@ -127,6 +127,80 @@ def test_a_grant_is_explained_by_the_code_that_decides(cli: CommandLine) -> None
     assert "operation_unknown" == json.loads(unknown.out)["reason"]
 
 
+def test_a_rule_is_granted_listed_and_explained(cli: CommandLine) -> None:
+    """
+    As it was written; whoever asks is told which rule refused, and on which words it is about.
+    """
+    line = "grant add crm --credential everything --operations */dial --operations */stop"
+    added = cli.run(f"{line} --param extension=400-450,500 --param number=04* --allow-unique-ids --json").value
+    listed = cli.run("grant list crm")
+    dial = "explain crm CallManagementAPI/dial extenOrUniqueId=SIP/410"
+    allowed = cli.run(f"{dial} --json number=+61412345678").value
+    refused = cli.run(f"{dial} --json number=1900123456")
+    plain = cli.run(f"{dial} number=1900123456")
+    elsewhere = cli.run(f"{dial} --json number=+44412345678", number_country="44").value
+    unnamed = cli.run(f"explain crm {STOP} --json")
+    operations = {row["operation"]: row for row in cli.run("operations --caller crm --json").value}
+    record = json.loads(cli.run("audit tail -n 1 --json").out)
+
+    assert ["extension=400-450,500", "number=04*"] == added["rules"]
+    assert added["allow_unique_ids"]
+    assert "extension=400-450,500, number=04*" in listed.out
+    assert ("allow", None) == (allowed["decision"], allowed["rule"])
+    assert "allow" == elsewhere["decision"]
+    assert (1, "parameter_not_granted", "number=04*") == (
+        refused.code,
+        json.loads(refused.out)["reason"],
+        json.loads(refused.out)["rule"],
+    )
+    assert (
+        f"deny: parameter_not_granted (grant {added['grant_id']}, credential everything, rule number=04*)" in plain.out
+    )
+    assert "This value of number is not granted." in plain.out
+    assert "extension=400-450,500" == json.loads(unnamed.out)["rule"]
+    assert ("allow", added["rules"]) == (operations[STOP]["decision"], operations[STOP]["rules"])
+    assert "deny" == operations["CallManagementAPI/hangup"]["decision"]
+    assert "grant.added" == record["tag"]
+    assert added["rules"] == record["change"]["rules"]
+
+
+def test_a_path_outside_the_catalogue_is_granted_and_listed(cli: CommandLine) -> None:
+    """
+    To the one caller; to nobody else is it there.
+    """
+    path = "/servicemanager/rest/SmsAPI/send"
+    cli.run("caller add other")
+    added = cli.run(f"grant add crm --credential everything --operations {path} --json").value
+    operations = cli.run("operations --caller crm --json").value
+    others = cli.run("operations --caller other --json").value
+    allowed = cli.run(f"explain crm {path} anything=1 --json").value
+    unknown = cli.run(f"explain other {path}")
+
+    assert ([path], "allow", added["grant_id"]) == (
+        added["operations"],
+        operations[-1]["decision"],
+        operations[-1]["grant_id"],
+    )
+    assert 27 == len(others)
+    assert path == allowed["operation"]
+    assert (1, "deny: operation_unknown (no grant)") == (unknown.code, unknown.out.splitlines()[0])
+    assert "granted by its full path" in unknown.out
+
+
+def test_a_rule_without_its_parts_is_a_usage_error(cli: CommandLine) -> None:
+    """
+    And what was written is not repeated.
+    """
+    done = [
+        cli.run(f"grant add crm --credential everything --operations * --json --param {text}")
+        for text in ("extension", "=410", "7d0c1c52-4a9e-4a0b-9a53-00000000aaaa")
+    ]
+
+    assert [(2, "usage")] * 3 == [(each.code, each.error["reason"]) for each in done]
+    assert "aaaa" not in done[2].err
+    assert "NAME=RULE" in done[0].err
+
+
 def test_grants_are_listed_and_removed(cli: CommandLine) -> None:
     """
     A caller's operations as the catalogue has them, with a decision each.
