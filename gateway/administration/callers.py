@@ -9,6 +9,7 @@ from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
 from gateway.administration import grants, tokens
+from gateway.administration.caller_limits import describe_limits, limit
 from gateway.administration.finding import get_caller
 from gateway.administration.names import parse_name
 from gateway.audit.event import Tag
@@ -28,17 +29,34 @@ _IDS_LIMIT = 100
 """How many ids of what went with a caller stand in its event: a record is one line of at most 16 KiB."""
 
 
-def add(desk: Desk, name: str, *, networks: Sequence[str], query_token_allowed: bool) -> dict[str, object]:
+def add(
+    desk: Desk,
+    name: str,
+    *,
+    networks: Sequence[str],
+    query_token_allowed: bool,
+    rate: str | None = None,
+    burst: str | None = None,
+    concurrency: str | None = None,
+) -> dict[str, object]:
     """
     Add a caller. It can do nothing before it has a grant and a token (law 6).
 
     Args:
         networks: CIDRs or single addresses that it may call from; none for anywhere.
+        rate: Calls a second or a minute, `20/s` or `90/m`. None, as for the two below, for the default limit.
+        burst: How many calls may come at once before the rate bounds them, a whole number.
+        concurrency: How many calls may be under way at one time, a whole number.
 
     Raises:
         OperatorError: `invalid`, `exists`, or what `Desk.changing` raises.
     """
-    caller = CallerRow(parse_name(name, "caller"), _parse_networks(networks), query_token_allowed, is_enabled=True)
+    caller = limit(
+        CallerRow(parse_name(name, "caller"), _parse_networks(networks), query_token_allowed, is_enabled=True),
+        rate,
+        burst,
+        concurrency,
+    )
     with desk.changing() as changing:
         with desk.reading() as registry:
             if registry.find_caller(name) is not None:
@@ -51,24 +69,33 @@ def add(desk: Desk, name: str, *, networks: Sequence[str], query_token_allowed: 
 
 
 def change(
-    desk: Desk, name: str, *, networks: Sequence[str] | None = None, query_token_allowed: bool | None = None
+    desk: Desk,
+    name: str,
+    *,
+    networks: Sequence[str] | None = None,
+    query_token_allowed: bool | None = None,
+    rate: str | None = None,
+    burst: str | None = None,
+    concurrency: str | None = None,
 ) -> dict[str, object]:
     """
-    Change what is given; what is None stays.
+    Change what is given; what is None stays. Limits are as in `add`, or `default`.
 
     Raises:
         OperatorError: `not_found`, `invalid`, or what `Desk.changing` raises.
     """
-    if networks is None and query_token_allowed is None:
+    if networks is None and query_token_allowed is None and rate is None and burst is None and concurrency is None:
         raise OperatorError(
-            OperatorReason.INVALID, "Nothing to change. Say from where it may call, or how it may send its token."
+            OperatorReason.INVALID,
+            "Nothing to change. Say from where it may call, how it may send its token, or how much it may call.",
         )
+    limit(CallerRow(name, (), query_token_allowed=True, is_enabled=True), rate, burst, concurrency)
     parsed = _parse_networks(networks) if networks is not None else None
     with desk.changing() as changing:
         with desk.reading() as registry:
             old = get_caller(registry, name)
         new = dataclasses.replace(
-            old,
+            limit(old, rate, burst, concurrency),
             networks=old.networks if parsed is None else parsed,
             query_token_allowed=old.query_token_allowed if query_token_allowed is None else query_token_allowed,
         )
@@ -189,11 +216,14 @@ def _parse_network(text: str) -> str:
 def _render(caller: CallerRow) -> dict[str, object]:
     return {
         "name": caller.name,
-        "networks": list(caller.networks),
-        "query_token_allowed": caller.query_token_allowed,
+        **_describe(caller),
         "state": "active" if caller.is_enabled else "disabled",
     }
 
 
 def _describe(caller: CallerRow) -> dict[str, object]:
-    return {"networks": list(caller.networks), "query_token_allowed": caller.query_token_allowed}
+    return {
+        "networks": list(caller.networks),
+        "query_token_allowed": caller.query_token_allowed,
+        **describe_limits(caller),
+    }

@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 __all__ = ["add_parser"]
 
 _FROM_HELP = "a network it may call from, repeatable; a plain address is that one host"
+_LIMITS = (
+    ("--rate", "RATE", "calls a second or a minute, as in 20/s or 90/m; 200/s when nothing is said"),
+    (
+        "--burst",
+        "N",
+        "how many may come at once before the rate bounds them; two seconds' worth of the rate when nothing is said",
+    ),
+    ("--concurrency", "N", "how many may be under way at one time, waiting polls among them; 500 when nothing is said"),
+)
 
 
 def add_parser(nouns: Nouns) -> None:
@@ -30,12 +39,16 @@ def add_parser(nouns: Nouns) -> None:
         "add",
         _add,
         summary="Name a program that will call.",
-        explanation="Without --from it may call from anywhere.",
-        examples=["noojee-gateway caller add crm --from 10.1.0.0/16 --from 10.2.0.7 --no-query-token"],
+        explanation="Without --from it may call from anywhere. What is beyond its limits gets 429 and Retry-After.",
+        examples=[
+            "noojee-gateway caller add crm --from 10.1.0.0/16 --from 10.2.0.7 --no-query-token",
+            "noojee-gateway caller add wallboard --rate 20/s --burst 40 --concurrency 50",
+        ],
     )
     add.add_argument("name", metavar="NAME")
     add.add_argument("--from", dest="networks", action="append", default=[], metavar="CIDR", help=_FROM_HELP)
     add.add_argument("--no-query-token", action="store_true", help="refuse its token in the query string")
+    _add_limits(add)
     add_verb(verbs, "list", _list, summary="List the callers.", examples=["noojee-gateway caller list"])
     show = add_verb(
         verbs,
@@ -60,9 +73,13 @@ def _add_set(verbs: Nouns) -> None:
         verbs,
         "set",
         _set,
-        summary="Change where a caller may call from, or how it may present its token.",
-        explanation="The networks given replace those before.",
-        examples=["noojee-gateway caller set crm --from 10.3.0.0/16", "noojee-gateway caller set crm --from-anywhere"],
+        summary="Change where a caller may call from, how it may present its token, or how much it may call.",
+        explanation="The networks given replace those before. A limit of `default` takes one back.",
+        examples=[
+            "noojee-gateway caller set crm --from 10.3.0.0/16",
+            "noojee-gateway caller set crm --from-anywhere",
+            "noojee-gateway caller set crm --rate 20/s --burst 40 --concurrency 50",
+        ],
     )
     change.add_argument("name", metavar="NAME")
     networks = change.add_mutually_exclusive_group()
@@ -85,13 +102,29 @@ def _add_set(verbs: Nouns) -> None:
         default=None,
         help="accept its token in the query string, where Noojee's own clients put a key",
     )
+    _add_limits(change)
+
+
+def _add_limits(verb: argparse.ArgumentParser) -> None:
+    for option, metavar, meaning in _LIMITS:
+        verb.add_argument(option, metavar=metavar, help=meaning)
+
+
+def _read_limits(args: argparse.Namespace) -> dict[str, str | None]:
+    return {"rate": args.rate, "burst": args.burst, "concurrency": args.concurrency}
 
 
 def _add(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
     from gateway.administration import callers
 
     with open_desk(load_settings) as desk:
-        added = callers.add(desk, args.name, networks=args.networks, query_token_allowed=not args.no_query_token)
+        added = callers.add(
+            desk,
+            args.name,
+            networks=args.networks,
+            query_token_allowed=not args.no_query_token,
+            **_read_limits(args),
+        )
     print_change(args, added, f"caller {args.name} added")
     return 0
 
@@ -104,7 +137,7 @@ def _list(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
     print_rows(
         args,
         rows,
-        ("name", "networks", "query_token_allowed", "state"),
+        ("name", "networks", "query_token_allowed", "rate", "burst", "concurrency", "state"),
         when_empty="There is no caller yet; add one with `noojee-gateway caller add NAME`.",
     )
     return 0
@@ -122,10 +155,16 @@ def _show(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
 def _set(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
     from gateway.administration import callers
 
-    if args.networks is None and args.query_token_allowed is None:
-        args.reached.error("say what to change: --from, --from-anywhere, --query-token or --no-query-token")
+    limits = _read_limits(args)
+    if args.networks is None and args.query_token_allowed is None and not any(limits.values()):
+        args.reached.error(
+            "say what to change: --from, --from-anywhere, --query-token, --no-query-token, --rate, --burst or "
+            "--concurrency"
+        )
     with open_desk(load_settings) as desk:
-        changed = callers.change(desk, args.name, networks=args.networks, query_token_allowed=args.query_token_allowed)
+        changed = callers.change(
+            desk, args.name, networks=args.networks, query_token_allowed=args.query_token_allowed, **limits
+        )
     print_change(args, changed, f"caller {args.name} changed")
     return 0
 

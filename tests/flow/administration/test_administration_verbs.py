@@ -51,7 +51,15 @@ def test_verbs_return_what_json_shows(desk: Desk) -> None:
         "owner": "alice@example.com",
         "state": "active",
     } == credentials.find_all(desk)[0]
-    assert {"name": "crm", "networks": [], "query_token_allowed": True, "state": "active"} == callers.find_all(desk)[0]
+    assert {
+        "name": "crm",
+        "networks": [],
+        "query_token_allowed": True,
+        "rate": "200/s",
+        "burst": 400,
+        "concurrency": 500,
+        "state": "active",
+    } == callers.find_all(desk)[0]
     assert {"caller": "crm", "credential": "everything", "operations": ["CallManagementAPI/stop"]} == {
         name: grant[name] for name in ("caller", "credential", "operations")
     }

@@ -10,6 +10,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from command_line import CommandLine
 
@@ -50,19 +52,73 @@ def test_callers_are_added_changed_and_removed(cli: CommandLine) -> None:
         "name": "web",
         "networks": ["10.1.0.0/16", "10.2.0.7/32"],
         "query_token_allowed": False,
+        "rate": "200/s",
+        "burst": 400,
+        "concurrency": 500,
         "state": "active",
     } == added
     assert ([], True) == (changed["networks"], changed["query_token_allowed"])
     assert "caller web disabled\n" == disabled.out
     assert [
-        ["NAME", "NETWORKS", "QUERY_TOKEN_ALLOWED", "STATE"],
-        ["crm", "-", "yes", "active"],
-        ["web", "-", "yes", "disabled"],
+        ["NAME", "NETWORKS", "QUERY_TOKEN_ALLOWED", "RATE", "BURST", "CONCURRENCY", "STATE"],
+        ["crm", "-", "yes", "200/s", "400", "500", "active"],
+        ["web", "-", "yes", "200/s", "400", "500", "disabled"],
     ] == [line.split() for line in listed.out.splitlines()]
     assert {"name": "web", "state": "active"} == enabled
     assert re.search(r"^name +web$", shown, re.MULTILINE)
     assert {"name": "web", "removed": True} == removed
     assert (1, "not_found") == (gone.code, gone.error["reason"])
+
+
+@pytest.mark.parametrize(
+    ("words", "rate", "burst", "concurrency"),
+    [
+        ("--rate 20/s --burst 40 --concurrency 50", "20/s", 40, 50),
+        ("--rate 20/s", "20/s", 40, 500),
+        ("--rate 90/m", "90/m", 3, 500),
+        ("--rate 1/m", "1/m", 1, 500),
+        ("--rate 120/m", "2/s", 4, 500),
+        ("--rate 10000/s --burst 100000 --concurrency 10000", "10000/s", 100_000, 10_000),
+        ("--burst 1", "200/s", 1, 500),
+        ("--concurrency 1", "200/s", 400, 1),
+        ("", "200/s", 400, 500),
+    ],
+)
+def test_a_callers_limits_are_set_shown_and_taken_back(
+    cli: CommandLine, words: str, rate: str, burst: int, concurrency: int
+) -> None:
+    """
+    In the form in which they were written; without a burst two seconds of the rate; `default` is what a new one has.
+    """
+    limits = {"rate": rate, "burst": burst, "concurrency": concurrency}
+    added = cli.run(f"caller add web {words} --json").value
+    shown = cli.run("caller show web --json").value
+    untouched = cli.run("caller set web --no-query-token --json").value
+    back = cli.run("caller set web --rate default --burst default --concurrency default --json").value
+    again = cli.run(f"caller set web {words or '--burst 400'} --json").value
+
+    for each in (added, shown, untouched, again):
+        assert limits == {name: each[name] for name in limits}
+    assert {"rate": "200/s", "burst": 400, "concurrency": 500} == {name: back[name] for name in limits}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *(f"--rate {text}" for text in ("20", "20/h", "0/s", "10001/s", "1.5/s", "\uff12\uff10/s", "unlimited")),
+        *(f"--burst {text}" for text in ("0", "-1", "100001", "1e3", "none")),
+        *(f"--concurrency {text}" for text in ("0", "10001", "\uff15", "all")),
+    ],
+)
+@pytest.mark.parametrize("verb", ["add web", "set crm"])
+def test_no_caller_is_without_limits(cli: CommandLine, verb: str, words: str) -> None:
+    """
+    Nothing, nothing without bound, and nothing that is no plain number.
+    """
+    done = cli.run(f"caller {verb} {words} --json")
+
+    assert (1, "invalid") == (done.code, done.error["reason"])
+    assert "whole number" in done.error["detail"]
 
 
 def test_what_a_caller_is_given_wrongly_is_refused(cli: CommandLine) -> None:
