@@ -31,6 +31,8 @@ LEAST_RESERVE_BYTES = 64 * 1024
 MOST_RESERVE_BYTES = 16 * 1024**3
 SHORTEST_PAIR_LIFETIME = timedelta(seconds=10)
 LONGEST_PAIR_LIFETIME = timedelta(hours=1)
+SHORTEST_SNAPSHOT_AGE = timedelta(seconds=5)
+LONGEST_SNAPSHOT_AGE = timedelta(days=30)
 _NODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 _COUNTRY = re.compile(r"[1-9][0-9]{0,2}")
 
@@ -70,6 +72,14 @@ def _check_pair_lifetime(value: timedelta) -> timedelta:
     # Shorter than Noojee's own shortest it would make a handshake of every call; an hour is the documented most.
     if not SHORTEST_PAIR_LIFETIME <= value <= LONGEST_PAIR_LIFETIME:
         shortest, longest = render_duration(SHORTEST_PAIR_LIFETIME), render_duration(LONGEST_PAIR_LIFETIME)
+        raise ValueError(f"must be at least {shortest} and at most {longest}")
+    return value
+
+
+def _check_snapshot_age(value: timedelta) -> timedelta:
+    # It is read twice a second: less than a few seconds would refuse calls for one slow reading.
+    if not SHORTEST_SNAPSHOT_AGE <= value <= LONGEST_SNAPSHOT_AGE:
+        shortest, longest = render_duration(SHORTEST_SNAPSHOT_AGE), render_duration(LONGEST_SNAPSHOT_AGE)
         raise ValueError(f"must be at least {shortest} and at most {longest}")
     return value
 
@@ -128,6 +138,13 @@ _PairLifetime = Annotated[
     BeforeValidator(_parse_duration),
     AfterValidator(_check_pair_lifetime),
     Field(json_schema_extra={"type_text": "duration, 10s to 1h"}),
+]
+
+_SnapshotAge = Annotated[
+    timedelta,
+    BeforeValidator(_parse_duration),
+    AfterValidator(_check_snapshot_age),
+    Field(json_schema_extra={"type_text": "duration, 5s to 30d"}),
 ]
 
 
@@ -214,7 +231,12 @@ class Settings(BaseModel):
     """How much is logged to standard error; no level logs a URL, a token or a key."""
 
     max_connections: Annotated[_WholeNumber, Field(ge=1, le=1_000_000)] = 10_000
-    """How many callers' connections are held at once; lowered with a warning to what the limit of open files allows."""
+    """How many callers' connections are held at once, a quarter of them at most from one source (an IPv4 address or an
+    IPv6 /64); lowered with a warning to what the limit of open files allows."""
+
+    snapshot_max_age: _SnapshotAge = timedelta(hours=24)
+    """How long callers that are known are still served while the registry cannot be read; then they get 503
+    `snapshot_stale`."""
 
     head_timeout: _Timeout = timedelta(seconds=10)
     """How long a caller may take for the TLS handshake and the head of a request."""

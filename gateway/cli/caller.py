@@ -23,7 +23,7 @@ _LIMITS = (
     (
         "--burst",
         "N",
-        "how many may come at once before the rate bounds them; two seconds' worth of the rate when nothing is said",
+        "how many may come at once before the rate bounds them; 4000, or two seconds of the rate that is given",
     ),
     ("--concurrency", "N", "how many may be under way at one time, waiting polls among them; 500 when nothing is said"),
 )

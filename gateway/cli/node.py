@@ -193,6 +193,7 @@ def _plan(settings: Settings) -> WorkerPlan:
             call_seconds=settings.call_timeout.total_seconds(),
         ),
         hash_pair_seconds=settings.hash_pair_lifetime.total_seconds(),
+        snapshot_max_age_seconds=settings.snapshot_max_age.total_seconds(),
         drain_seconds=settings.drain_timeout.total_seconds(),
         journal_reserve_bytes=settings.journal_reserve,
     )

@@ -38,7 +38,7 @@ def count_allowed(permits: Permits, limits: Limits, now: float, calls: int) -> i
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ((None, None, None), Limits(200.0, 400, 500)),
+        ((None, None, None), Limits(200.0, 4000, 500)),
         ((20.0, None, None), Limits(20.0, 40, 500)),
         ((20.0, 5, 7), Limits(20.0, 5, 7)),
         ((1 / 60, None, None), Limits(1 / 60, 1, 500)),
@@ -47,7 +47,7 @@ def count_allowed(permits: Permits, limits: Limits, now: float, calls: int) -> i
 )
 def test_what_is_not_set_has_a_default(given: tuple[float | None, int | None, int | None], expected: Limits) -> None:
     """
-    A burst is two seconds of the rate and at least one call; nothing is without a limit.
+    With a rate of its own, a caller's burst is two seconds of it and at least one call; nothing is without a limit.
     """
     assert expected == Limits.resolve(*given)
 

@@ -130,6 +130,8 @@ def test_the_master_key_is_found_in_the_credentials_directory_unless_named(
         ("GATEWAY_CALL_TIMEOUT", "10", "GATEWAY_CALL_TIMEOUT: write a whole number and s, m, h or d, as in 30s"),
         ("GATEWAY_CALL_TIMEOUT", "0s", "GATEWAY_CALL_TIMEOUT: must be more than 0s and at most 1d."),
         ("GATEWAY_CALL_TIMEOUT", "2d", "GATEWAY_CALL_TIMEOUT: must be more than 0s and at most 1d."),
+        ("GATEWAY_SNAPSHOT_MAX_AGE", "4s", "GATEWAY_SNAPSHOT_MAX_AGE: must be at least 5s and at most 30d."),
+        ("GATEWAY_SNAPSHOT_MAX_AGE", "31d", "GATEWAY_SNAPSHOT_MAX_AGE: must be at least 5s and at most 30d."),
         ("GATEWAY_HASH_PAIR_LIFETIME", "9s", "GATEWAY_HASH_PAIR_LIFETIME: must be at least 10s and at most 1h."),
         ("GATEWAY_HASH_PAIR_LIFETIME", "61m", "GATEWAY_HASH_PAIR_LIFETIME: must be at least 10s and at most 1h."),
         ("GATEWAY_NUMBER_COUNTRY", "+61", "GATEWAY_NUMBER_COUNTRY: must be a country calling code"),

@@ -56,7 +56,7 @@ def test_verbs_return_what_json_shows(desk: Desk) -> None:
         "networks": [],
         "query_token_allowed": True,
         "rate": "200/s",
-        "burst": 400,
+        "burst": 4000,
         "concurrency": 500,
         "state": "active",
     } == callers.find_all(desk)[0]

@@ -53,7 +53,7 @@ def test_callers_are_added_changed_and_removed(cli: CommandLine) -> None:
         "networks": ["10.1.0.0/16", "10.2.0.7/32"],
         "query_token_allowed": False,
         "rate": "200/s",
-        "burst": 400,
+        "burst": 4000,
         "concurrency": 500,
         "state": "active",
     } == added
@@ -61,8 +61,8 @@ def test_callers_are_added_changed_and_removed(cli: CommandLine) -> None:
     assert "caller web disabled\n" == disabled.out
     assert [
         ["NAME", "NETWORKS", "QUERY_TOKEN_ALLOWED", "RATE", "BURST", "CONCURRENCY", "STATE"],
-        ["crm", "-", "yes", "200/s", "400", "500", "active"],
-        ["web", "-", "yes", "200/s", "400", "500", "disabled"],
+        ["crm", "-", "yes", "200/s", "4000", "500", "active"],
+        ["web", "-", "yes", "200/s", "4000", "500", "disabled"],
     ] == [line.split() for line in listed.out.splitlines()]
     assert {"name": "web", "state": "active"} == enabled
     assert re.search(r"^name +web$", shown, re.MULTILINE)
@@ -80,8 +80,8 @@ def test_callers_are_added_changed_and_removed(cli: CommandLine) -> None:
         ("--rate 120/m", "2/s", 4, 500),
         ("--rate 10000/s --burst 100000 --concurrency 10000", "10000/s", 100_000, 10_000),
         ("--burst 1", "200/s", 1, 500),
-        ("--concurrency 1", "200/s", 400, 1),
-        ("", "200/s", 400, 500),
+        ("--concurrency 1", "200/s", 4000, 1),
+        ("", "200/s", 4000, 500),
     ],
 )
 def test_a_callers_limits_are_set_shown_and_taken_back(
@@ -95,11 +95,11 @@ def test_a_callers_limits_are_set_shown_and_taken_back(
     shown = cli.run("caller show web --json").value
     untouched = cli.run("caller set web --no-query-token --json").value
     back = cli.run("caller set web --rate default --burst default --concurrency default --json").value
-    again = cli.run(f"caller set web {words or '--burst 400'} --json").value
+    again = cli.run(f"caller set web {words or '--burst 4000'} --json").value
 
     for each in (added, shown, untouched, again):
         assert limits == {name: each[name] for name in limits}
-    assert {"rate": "200/s", "burst": 400, "concurrency": 500} == {name: back[name] for name in limits}
+    assert {"rate": "200/s", "burst": 4000, "concurrency": 500} == {name: back[name] for name in limits}
 
 
 @pytest.mark.parametrize(
