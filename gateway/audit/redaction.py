@@ -45,12 +45,21 @@ class Redactor:
         key_for_caller: Caller name -> that caller's HMAC key, 32 bytes. A caller cannot fill a dictionary of another's
             values through calls of its own.
         number_country: Country calling code for the canonical form of telephone numbers.
+        is_held_key: Whether a text is an API key that we hold: one that has no key's form is recognised only so.
     """
 
-    def __init__(self, *, key_id: str, key_for_caller: Callable[[str], bytes], number_country: str) -> None:
+    def __init__(
+        self,
+        *,
+        key_id: str,
+        key_for_caller: Callable[[str], bytes],
+        number_country: str,
+        is_held_key: Callable[[str], bool],
+    ) -> None:
         self._key_id = key_id
         self._key_for_caller = key_for_caller
         self._number_country = number_country
+        self._is_held_key = is_held_key
 
     def render_parameters(
         self, operation: Operation, parameters: Iterable[Parameter], caller_name: str
@@ -64,7 +73,7 @@ class Redactor:
         for parameter in parameters:
             if parameter.name not in operation.parameters:
                 strangers.append(self._mark(key, parameter.value.encode()))
-            elif _may_stand_as_text(operation, parameter):
+            elif _may_stand_as_text(operation, parameter) and not self._is_held_key(parameter.value):
                 rendered[parameter.name] = {"text": parameter.value}
             else:
                 rendered[parameter.name] = self._mark(key, self._canonical(parameter).encode())

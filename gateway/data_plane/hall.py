@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import logging
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from gateway.errors import Reason
 
 __all__ = ["Admission", "Hall"]
+
+_logger = logging.getLogger(__name__)
 
 _HEALTH_PATHS: Final = frozenset((b"/healthz", b"/readyz"))
 
@@ -70,7 +73,7 @@ class Hall:
     ) -> None:
         self._handle = handle
         self.app = app
-        self.refused = refused
+        self._refused = refused
         self.bounds = bounds or Bounds()
         self.doors: set[Door] = set()
         self.running: set[asyncio.Task[None]] = set()
@@ -95,6 +98,15 @@ class Hall:
         if value:
             for door in tuple(self.doors):
                 door.close_if_idle()
+
+    def refused(self, reason: Reason, peer: str) -> None:
+        """
+        Tell of a request that the door itself refused. What the listener does wrong must not cost the caller an answer.
+        """
+        try:
+            self._refused(reason, peer)
+        except Exception:
+            _logger.exception("a refusal could not be counted")
 
     def enter(self, door: Door, peer: str) -> Admission:
         """

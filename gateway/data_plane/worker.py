@@ -206,19 +206,26 @@ class Worker:
 
     async def close(self) -> None:
         """
-        End what is left, the journal last. Call `drain` first.
+        End what is left, the journal last, whatever fails before it. Call `drain` first.
         """
-        await self._post.close()
-        if self._server is not None:
-            await self._server.stop()
+        async with contextlib.AsyncExitStack() as steps:  # in the reverse of their order here
+            steps.push_async_callback(asyncio.to_thread, self._journal.close)
+            steps.callback(self._record_end)
+            steps.push_async_callback(self._upstreams.close)
+            steps.push_async_callback(self._end_tasks)
+            if self._server is not None:
+                steps.push_async_callback(self._server.stop)
+            steps.push_async_callback(self._post.close)
+
+    async def _end_tasks(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._upstreams.close()
+
+    def _record_end(self) -> None:
         now = self._clock.now()
         self._record_summaries(self._summary.take(now) + self._denials.take(now, present_minute_too=True))
         self._journal.record_soon({"tag": Tag.WORKER_STOPPED, "counts": {"open": len(self._running)}})
-        await asyncio.to_thread(self._journal.close)
 
     def _apply_change(self) -> None:
         """
@@ -240,6 +247,7 @@ class Worker:
                 key_id=audit_key.key_id,
                 key_for_caller=audit_key.for_caller,
                 number_country=self._plan.number_country,
+                is_held_key=lambda text: audit_key.fingerprint(text) in self._snapshots.current.fingerprints,
             ),
             timeouts=self._plan.timeouts,
             clock=self._clock,

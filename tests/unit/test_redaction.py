@@ -21,6 +21,7 @@ from gateway.noojee.parameters import Parameter
 quick = settings(max_examples=100, deadline=None)
 
 TOKEN = "njg_Q9ivCj7ovbFG_fhN8q6cMJbTd5Mw3tqlJrgH0oO5PUvvv_17EIxL"
+HELD = frozenset({"an-odd-key-of-noojee"})
 UUID = "6b2970d2-13f0-493a-8814-b6fe4726bbce"
 
 
@@ -52,8 +53,17 @@ def render(name: str, *parameters: tuple[str, str], caller_name: str = "crm") ->
     """
     The redacted form of these parameters.
     """
-    redactor = Redactor(key_id="3", key_for_caller=key_for, number_country="61")
+    redactor = Redactor(key_id="3", key_for_caller=key_for, number_country="61", is_held_key=HELD.__contains__)
     return redactor.render_parameters(operation(name), [Parameter(*each) for each in parameters], caller_name)
+
+
+def test_a_key_that_we_hold_never_stands_as_text_whatever_its_form() -> None:
+    """
+    A key that is no UUID is known by its fingerprint alone.
+    """
+    rendered = render("CampaignAPI/getCampaignList", ("fTemplateId", "an-odd-key-of-noojee"))
+
+    assert {"fTemplateId": mark("an-odd-key-of-noojee")} == rendered
 
 
 @pytest.mark.parametrize("name", ["exten", "extenOrUniqueId"])
@@ -202,7 +212,7 @@ def test_a_body_is_marked_whole() -> None:
     """
     Hexadecimal, under the caller's key.
     """
-    redactor = Redactor(key_id="3", key_for_caller=key_for, number_country="61")
+    redactor = Redactor(key_id="3", key_for_caller=key_for, number_country="61", is_held_key=HELD.__contains__)
 
     assert mark(b"\xff{}")["hmac"] == redactor.mark_body(b"\xff{}", "crm")
 
