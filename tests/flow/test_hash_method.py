@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from installation import API, CAMPAIGN_API, Installation, wait_until
 
-from gateway.administration import tokens, upstreams
+from gateway.administration import credentials, tokens, upstreams
+from gateway.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -365,6 +366,23 @@ def test_a_revoked_token_gets_no_second_attempt(hashed: Hashed) -> None:
     assert [ONCE, ("call.ended", 1, "refused", -1)] == hashed.attempts(responses[0], 2)
 
 
+def test_a_rotated_key_has_a_pair_of_its_own(hashed: Hashed) -> None:
+    """
+    The pair of the old key is forgotten with it, though Noojee would take it for an hour more.
+    """
+    hashed.accept_pair()
+    with hashed.installation.desk() as desk:
+        credentials.rotate(desk, "everything", key=Secret(hashed.noojee.user_key))
+        response = hashed.call(TEMPLATES)
+        credentials.rotate(desk, "everything", key=Secret(hashed.noojee.global_key))
+
+    assert 0 == response.json()["code"]
+    assert ["Time", "getCampaignTemplateList"] * 2 == hashed.paths()
+    found = PAIR.search(hashed.noojee.requests()[-1]["target"])
+    assert found is not None
+    assert hashlib.sha256(f"{hashed.noojee.user_key}:{found[1]}".encode()).hexdigest() == found[2]
+
+
 def test_noojee_can_be_upgraded_without_a_restart(hashed: Hashed) -> None:
     """
     After `upstream set --auth api-key` the next call shows the key; a poll that was held goes on, and back again.
@@ -389,6 +407,7 @@ def test_noojee_can_be_upgraded_without_a_restart(hashed: Hashed) -> None:
     assert b'"seq"' in response.read()
     poll.close()
     shown = hashed.installation.verb("upstream", "set", "noojee", "--auth", "hash", "--json")
+    assert 0 == shown.returncode, shown.stderr
     assert "hash" == json.loads(shown.stdout)["auth"]
     hashed.noojee.forget("requests")
     assert 0 == hashed.call(TEMPLATES).json()["code"]
