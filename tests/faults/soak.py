@@ -50,7 +50,6 @@ class Soak:
     kills: int
     answered: int
     seconds: float
-    closed_by_recovery: int
     verdict: Verdict
 
     def as_json(self, seed: int) -> dict[str, Any]:
@@ -69,7 +68,7 @@ class Soak:
             "calls": verdict.calls,
             "calls_answered": self.answered,
             "calls_at_simulator": verdict.requests,
-            "calls_closed_by_recovery": self.closed_by_recovery,
+            "calls_closed_by_recovery": verdict.recovered,
             "outcomes": dict(sorted(verdict.outcomes.items())),
             "seconds": round(self.seconds, 1),
             "seed": seed,
@@ -150,9 +149,7 @@ def run_soak(
             pass
         requests += _take_requests(noojee)
     took = time.monotonic() - began
-    journal = folder / "data" / "journal"
-    closed = sum(record.get("reason") == "recovered" for record in installation.calls())
-    return Soak(done, answered, took, closed, judge(requests, journal))
+    return Soak(done, answered, took, judge(requests, folder / "data" / "journal"))
 
 
 def _take_requests(noojee: Noojee) -> list[dict[str, Any]]:

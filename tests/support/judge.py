@@ -39,7 +39,7 @@ class BrokenChain(Exception):  # noqa: N818 - a finding, no error of ours
 @dataclass
 class Verdict:
     """
-    What was found. All lists hold what is wrong, as text or ids; all empty is what the laws promise.
+    What was found. The lists hold what is wrong, as text or ids; all empty is what the laws promise.
 
     Attributes:
         calls: Calls with an intent.
@@ -49,6 +49,7 @@ class Verdict:
         open: Attempts without an outcome.
         ended_twice: Attempts with more than one.
         contradicted: Calls whose outcome cannot be: `not_sent` though it arrived, a reply though nothing arrived.
+        recovered: Attempts that a later start closed, nothing wrong in itself.
         broken: Streams whose chain does not hold.
     """
 
@@ -60,6 +61,7 @@ class Verdict:
     ended_twice: list[str] = field(default_factory=list)
     contradicted: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
+    recovered: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -92,6 +94,7 @@ def _judge_outcomes(verdict: Verdict, intents: list[Record], endings: list[Recor
     ended = Counter(_attempt(record) for record in endings)
     verdict.calls = len({record["request_id"] for record in intents})
     verdict.outcomes.update(record["outcome"] for record in endings)
+    verdict.recovered = sum(record.get("reason") == "recovered" for record in endings)
     verdict.open += [attempt for attempt in intended if ended[attempt] == 0]
     verdict.ended_twice += [attempt for attempt, count in ended.items() if count > 1 or attempt not in intended]
 
