@@ -80,7 +80,7 @@ def check_record(office: Office) -> None:
     The operators' stream is whole, and each of its changes has one end.
     """
     assert verify(office.data_dir / "journal").first_bad is None
-    ends = {}
+    ends: dict[object, list[str]] = {}
     for record in office.read_journal():
         ends.setdefault(record.get("request_id"), []).append(record["tag"])
     ends.pop(None, None)
