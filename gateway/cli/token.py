@@ -16,6 +16,7 @@ from gateway.cli.parser import add_noun, add_verb, parse_expiry, parse_overlap
 if TYPE_CHECKING:
     import argparse
 
+    from gateway.administration.desk import Desk
     from gateway.cli.parser import Nouns, SettingsLoader
 
 __all__ = ["add_parser"]
@@ -115,10 +116,29 @@ def _rotate(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
         }
         print_change(args, value, token.reveal())
         if not overlap:
-            # It is revoked. This waits for the workers, and comes after the print: a worker that does not answer must
-            # not cost the caller the only token it has left.
-            tokens.revoke(desk, args.token_id)
+            # It comes after the print: a worker that does not answer must not cost the caller its only token.
+            _await_end(desk, args.token_id)
     return 0
+
+
+def _await_end(desk: Desk, token_id: str) -> None:
+    """
+    Return when every running worker refuses a token that is revoked.
+    """
+    from gateway.administration import tokens
+    from gateway.errors import OperatorError, OperatorReason
+
+    try:
+        tokens.revoke(desk, token_id)
+    except OperatorError as error:
+        if error.reason is not OperatorReason.NOT_ACKNOWLEDGED:
+            raise
+        raise OperatorError(
+            error.reason,
+            "The new token is the one that was printed. The old one is revoked, but a running worker did not "
+            f"acknowledge that within 2 seconds and may still accept it. Wait for it with `noojee-gateway token revoke "
+            f"{token_id}`; if that fails, restart the gateway.",
+        ) from None
 
 
 def _revoke(args: argparse.Namespace, load_settings: SettingsLoader) -> int:

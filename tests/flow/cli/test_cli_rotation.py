@@ -9,6 +9,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
+from admin_office import Listener
 from command_line import KEY
 
 from gateway.cli.main import create_parser
@@ -60,6 +61,26 @@ def test_a_token_is_rotated_and_printed_alone(cli: CommandLine) -> None:
     assert (second_id, "crm", third["token"].split("_")[1]) == (third["replaces"], third["caller"], third["token_id"])
     assert {first["token_id"]: "active", second_id: "revoked", third["token_id"]: "active"} == states
     assert (1, "invalid") == (ended.code, ended.error["reason"])
+
+
+def test_a_silent_worker_does_not_cost_the_new_token(
+    cli: CommandLine, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """
+    It is printed all the same; exit 1 and a sentence say what is left to do.
+    """
+    run_dir = tmp_path_factory.mktemp("r")
+    old = cli.run("token issue crm").out.split("_")[1]
+    answers = iter([True])
+    listener = Listener(run_dir / "worker-0.sock", lambda line: line if next(answers, False) else None)
+    rotated = cli.run(f"token rotate {old} --overlap 0s", run_dir=str(run_dir))
+    listener.close()
+
+    assert (1, "njg_") == (rotated.code, rotated.out[:4])
+    assert f"`noojee-gateway token revoke {old}`" in rotated.err
+    assert {old: "revoked", rotated.out.split("_")[1]: "active"} == {
+        row["token_id"]: row["state"] for row in cli.run("token list crm --json").value
+    }
 
 
 @pytest.mark.parametrize("overlap", ["", "24", "-1h", "forever"])
