@@ -10,6 +10,7 @@ only, no redirect, nothing from the environment).
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import ssl
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from gateway.upstream.request import Reply, Timeouts, UpstreamRequest
 
 __all__ = ["HttpxUpstreams"]
+
+_logger = logging.getLogger(__name__)
 
 # Tomcat closes idle connections after 20 s and nginx after 75: stay below both, so that ours is the side that closes.
 _IDLE_SECONDS = 15.0
@@ -161,7 +164,9 @@ class HttpxUpstreams:
     def _open_key(self, credential: Credential) -> Secret:
         try:
             return open_key(self._ring, credential)
-        except SealError:
+        except SealError as error:
+            # Told here and not only to the caller: it is the operator who can do something about it.
+            _logger.error("a call was not sent: %s", error.detail)  # noqa: TRY400 - the seal's trace tells nothing more
             raise UpstreamError(Reason.CREDENTIAL_UNAVAILABLE, Outcome.NOT_SENT) from None
 
     def _render(self, request: UpstreamRequest, credential_query: bytes) -> httpx2.Request:
