@@ -24,6 +24,7 @@ GRANTS: dict[str, list[tuple[list[str], list[tuple[str, str]], bool]]] = {
     "ruled": [(["*"], [("extension", "400-450,500"), ("number", "04*")], False)],
     "unique": [(["*/stop", "*/answer"], [("extension", "400-450,500")], True)],
     "two": [(["*/stop"], [("extension", "410")], False), (["*/stop"], [("extension", "411")], False)],
+    "campaign": [(["CampaignAPI/*"], [("fTemplateId", "1")], False)],
     "path": [([SMS], [], False)],
     "all": [(["*"], [], False)],
 }
@@ -172,6 +173,18 @@ def test_an_operation_no_rule_reaches_is_not_covered(house: House, noojee: Nooje
 
     assert (403, "operation_not_granted") == (response.status, response.reason)
     assert [] == noojee.requests()
+
+
+def test_what_a_json_body_holds_is_not_ruled(house: House, noojee: Noojee) -> None:
+    """
+    Rules are on query and form; a body of JSON is no parameter, and goes up as it came.
+    """
+    target = "/servicemanager/rest/CampaignAPI/insertLeadFast?fTemplateId=1&fCampaignId=1&fAllocationId=1"
+    house.call(target, "campaign", headers=JSON, body=b'{"fTemplateId":2}')
+    refused = house.call(target.replace("fTemplateId=1", "fTemplateId=2"), "campaign", headers=JSON, body=b"{}")
+
+    assert [target.replace("?", "?apiKey=GLOBAL&")] == noojee.targets()
+    assert (403, "parameter_not_granted") == (refused.status, refused.reason)
 
 
 def test_a_granted_path_takes_query_form_and_json(house: House, noojee: Noojee) -> None:
