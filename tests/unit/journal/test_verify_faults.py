@@ -134,6 +134,39 @@ def swap_segments(folder: Path) -> None:
     write(folder, 3, two)
 
 
+def swap_the_first_segments(folder: Path) -> None:
+    """
+    The stream's start and the file behind it.
+    """
+    one, two = read(folder, 1), read(folder, 2)
+    write(folder, 1, two)
+    write(folder, 2, one)
+
+
+def remove_two_segments(folder: Path) -> None:
+    """
+    Two files in a row are gone.
+    """
+    (folder / "00000002.jsonl").unlink()
+    (folder / "00000003.jsonl").unlink()
+
+
+def move_down_what_is_left(folder: Path) -> None:
+    """
+    A file is gone, and those behind it have taken its name and each other's.
+    """
+    for number in (2, 3, 4):
+        write(folder, number, read(folder, number + 1))
+    (folder / "00000005.jsonl").unlink()
+
+
+def empty_a_segment(folder: Path) -> None:
+    """
+    A log rotation has truncated it.
+    """
+    write(folder, 2, [])
+
+
 def swap_the_last_segments(folder: Path) -> None:
     """
     The last two, which no later one names.
@@ -212,6 +245,10 @@ def start_anew_in_the_middle(folder: Path) -> None:
         (remove_the_start, 2, 1, "segment_missing"),
         (swap_segments, 2, 1, "segment_out_of_place"),
         (swap_the_last_segments, 4, 1, "segment_out_of_place"),
+        (swap_the_first_segments, 1, 1, "segment_out_of_place"),
+        (remove_two_segments, 4, 1, "segment_missing"),
+        (move_down_what_is_left, 2, 1, "segment_missing"),
+        (empty_a_segment, 2, 1, "segment_cut_short"),
         (slip_in_a_segment, 3, 1, "segment_out_of_place"),
         (claim_another_version, 1, 1, "version_unknown"),
         (lose_the_origin, 3, 1, "origin_missing"),
