@@ -9,10 +9,10 @@ version than ours, or another file under its name, is a backup that was put back
 
 from __future__ import annotations
 
+import sys
 import time
 from datetime import datetime
 from ipaddress import ip_network
-from itertools import islice
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
@@ -21,14 +21,15 @@ from gateway.access.grant import Grant
 from gateway.access.limits import Limits
 from gateway.access.rules import parse_rule
 from gateway.access.snapshot import Snapshot
-from gateway.access.token import Token
+from gateway.access.token_map import TokenMap
 from gateway.durable import describe
 from gateway.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from gateway.access.credential import Credential
+    from gateway.access.token_map import TokenEntry
     from gateway.registry.reading import Reading
     from gateway.registry.store import Store
 
@@ -36,8 +37,14 @@ __all__ = ["Feed", "Update", "load_snapshot"]
 
 T = TypeVar("T")
 
-_SLICE = 500
+_SLICE = 250
 """Tokens between two pauses: about a millisecond's work, in the thread that reads and on the loop that applies."""
+
+_SCAN_SLICE = 5000
+"""The same for tokens that are only looked through."""
+
+_ROWS_SLICE = 100
+"""The same for callers and grants."""
 
 _PAUSE_SECONDS = 0.0005
 """
@@ -72,8 +79,7 @@ class Feed:
     def __init__(self, store: Store, *, pause_seconds: float = _PAUSE_SECONDS) -> None:
         self._store = store
         self._pause_seconds = pause_seconds
-        self._tokens: dict[bytes, Token] = {}
-        self._shown = MappingProxyType(self._tokens)
+        self._tokens = TokenMap()
         self._file: tuple[int, int] | None = None
 
     def load(self) -> Snapshot:
@@ -122,45 +128,66 @@ class Feed:
 
     def _read(self, registry: Reading, known: Snapshot | None) -> Update:
         credentials = registry.find_credentials()
-        callers = _read_callers(registry, credentials)
+        callers = self._read_callers(registry, credentials)
         snapshot = Snapshot(
             version=registry.version,
-            tokens=self._shown,
+            tokens=self._tokens,
             callers=MappingProxyType(callers),
             credentials=MappingProxyType(credentials),
             fingerprints=MappingProxyType(registry.find_fingerprints()),
         )
+        removed: list[bytes] = []
+        added: list[tuple[bytes, TokenEntry]] = []
         usable: set[bytes] = set()
-        unusable: set[bytes] = set()
-        added: list[tuple[bytes, Token]] = []
         rows = registry.iterate_tokens(changed_after=known.version if known else None, slice_size=_SLICE)
         for digest, token_id, caller_name, expires_at, is_usable in self._pausing(rows):
             if not is_usable:
-                unusable.add(digest)
+                removed.append(digest)
                 continue
             usable.add(digest)
-            token = Token(token_id, caller_name, datetime.fromisoformat(expires_at) if expires_at else None)
-            if self._tokens.get(digest) != token:
-                added.append((digest, token))
-        if known is None:
-            left = set(self._tokens) - usable
-        else:
-            left = self._find_left(known, callers, registry.find_changed_callers(known.version)) - usable
-        removed = [digest for digest in left | unusable if digest in self._tokens]
+            expires = datetime.fromisoformat(expires_at) if expires_at else None
+            entry = (token_id, sys.intern(caller_name), expires)
+            if not self._tokens.holds(digest, entry):
+                added.append((digest, entry))
+        suspects = None
+        if known is not None:
+            changed = registry.find_changed_callers(known.version)
+            suspects = {name for name in known.callers if name in changed or name not in callers}
+        removed += self._find_left(suspects, usable)
         return Update(snapshot, self._tokens, removed, added)
 
-    def _find_left(self, known: Snapshot, callers: Mapping[str, Caller], changed: frozenset[str]) -> set[bytes]:
+    def _read_callers(self, registry: Reading, credentials: Mapping[str, Credential]) -> dict[str, Caller]:
+        grants: dict[str, list[Grant]] = {}
+        for row in self._pausing(_in_slices(registry.find_grants(), _ROWS_SLICE)):
+            rules = tuple(parse_rule(parameter, text) for parameter, text in row.rules)
+            grant = Grant(row.grant_id, credentials[row.credential_name], row.operations, rules, row.allow_unique_ids)
+            grants.setdefault(row.caller_name, []).append(grant)
+        return {
+            row.name: Caller(
+                name=row.name,
+                networks=tuple(ip_network(network) for network in row.networks),
+                query_token_allowed=row.query_token_allowed,
+                grants=tuple(grants.get(row.name, ())),
+                limits=Limits.resolve(row.rate_per_second, row.burst, row.concurrency),
+            )
+            for row in self._pausing(_in_slices(registry.find_callers(), _ROWS_SLICE))
+            if row.is_enabled
+        }
+
+    def _find_left(self, suspects: set[str] | None, usable: set[bytes]) -> list[bytes]:
         """
-        Tokens we hold of callers that went or changed.
+        Tokens we hold that are no longer usable, of these callers; None for all, when all have been read.
 
         Rows that were removed leave no trace, but they go with their caller only: one that has vanished, or one that
         was added again and so has changed. All usable tokens of changed callers have just been read.
         """
-        suspects = {name for name in known.callers if name in changed or name not in callers}
-        if not suspects:
-            return set()
-        pairs = self._pausing(_slices(self._tokens))
-        return {digest for digest, token in pairs if token.caller_name in suspects}
+        if suspects is not None and not suspects:
+            return []
+        return [
+            digest
+            for digest, entry in self._pausing(self._tokens.iterate_slices(_SCAN_SLICE))
+            if digest not in usable and (suspects is None or entry[1] in suspects)
+        ]
 
     def _pausing(self, slices: Iterable[Iterable[T]]) -> Iterator[T]:
         for each in slices:
@@ -191,9 +218,9 @@ class Update:
     def __init__(
         self,
         snapshot: Snapshot,
-        tokens: dict[bytes, Token],
+        tokens: TokenMap,
         removed: list[bytes],
-        added: list[tuple[bytes, Token]],
+        added: list[tuple[bytes, TokenEntry]],
     ) -> None:
         self.snapshot = snapshot
         self._tokens = tokens
@@ -205,8 +232,7 @@ class Update:
         Take tokens out of the map that must not be found any more.
         """
         while self._removed:
-            for digest in self._removed[-_SLICE:]:
-                self._tokens.pop(digest, None)
+            self._tokens.take_out(self._removed[-_SLICE:])
             del self._removed[-_SLICE:]
             yield
 
@@ -215,7 +241,7 @@ class Update:
         Put new and changed tokens into the map.
         """
         while self._added:
-            self._tokens.update(self._added[-_SLICE:])
+            self._tokens.put(self._added[-_SLICE:])
             del self._added[-_SLICE:]
             yield
 
@@ -232,26 +258,6 @@ class Update:
         return f"<Update to {self.snapshot.version}: {len(self._removed)} tokens to remove, {len(self._added)} to add>"
 
 
-def _read_callers(registry: Reading, credentials: Mapping[str, Credential]) -> dict[str, Caller]:
-    grants: dict[str, list[Grant]] = {}
-    for row in registry.find_grants():
-        rules = tuple(parse_rule(parameter, text) for parameter, text in row.rules)
-        grant = Grant(row.grant_id, credentials[row.credential_name], row.operations, rules, row.allow_unique_ids)
-        grants.setdefault(row.caller_name, []).append(grant)
-    return {
-        row.name: Caller(
-            name=row.name,
-            networks=tuple(ip_network(network) for network in row.networks),
-            query_token_allowed=row.query_token_allowed,
-            grants=tuple(grants.get(row.name, ())),
-            limits=Limits.resolve(row.rate_per_second, row.burst, row.concurrency),
-        )
-        for row in registry.find_callers()
-        if row.is_enabled
-    }
-
-
-def _slices(tokens: Mapping[bytes, Token]) -> Iterator[list[tuple[bytes, Token]]]:
-    items = iter(tokens.items())
-    while piece := list(islice(items, _SLICE)):
-        yield piece
+def _in_slices(rows: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    for first in range(0, len(rows), size):
+        yield rows[first : first + size]

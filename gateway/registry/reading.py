@@ -166,8 +166,8 @@ class Reading:
         the interpreter for as long.
 
         Args:
-            changed_after: Tokens that changed after that version, or whose caller did, in no order, some perhaps twice;
-                a token is usable when it is not revoked and its caller is enabled. None for all that are usable.
+            changed_after: Tokens that changed after that version, and all usable ones of callers that did, in no order,
+                some perhaps twice. None for all that are usable: not revoked, and of an enabled caller.
             slice_size: The most rows of a slice.
         """
         tokens, callers = schema.tokens.c, schema.callers.c
@@ -179,7 +179,10 @@ class Reading:
             statements = [statement.where(is_usable)]
         else:
             # Two statements and not an OR over two tables, for which SQLite would read all tokens.
-            statements = [statement.where(columns.changed_in > changed_after) for columns in (tokens, callers)]
+            statements = [
+                statement.where(tokens.changed_in > changed_after),
+                statement.where(callers.changed_in > changed_after, is_usable),
+            ]
         for each in statements:
             yield from self._connection.execute(each.execution_options(yield_per=slice_size)).partitions()
 
