@@ -17,6 +17,8 @@ from worker_in_loop import HandHeldClock, open_worker
 
 import gateway
 from gateway.administration import tokens
+from gateway.cli.node import _plan
+from gateway.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,6 +83,30 @@ def test_known_callers_are_served_for_a_day_without_the_registry(
             assert 2 == len(noojee.requests())
             readiness = await worker.call("/readyz", method="GET")
             assert (503, b"unready") == (readiness.status, readiness.body)
+
+    asyncio.run(transcript())
+
+
+def test_how_long_is_for_the_operator_to_choose(installation: Installation, noojee: Noojee) -> None:
+    """
+    `GATEWAY_SNAPSHOT_MAX_AGE`, as `serve` hands it on.
+    """
+    token = installation.add_caller("crm", [("everything", ["*"])])
+    settings = Settings(data_dir=installation.data_dir, snapshot_max_age=timedelta(minutes=1))
+    chosen = _plan(settings).snapshot_max_age_seconds
+    clock = HandHeldClock()
+
+    async def transcript() -> None:
+        async with open_worker(installation, clock, snapshot_max_age_seconds=chosen) as worker:
+            await lose_registry(worker, move_away, installation.data_dir)
+            clock.move(timedelta(seconds=59))
+            assert b'"reason"' not in (await worker.call(HANGUP, token)).body
+            clock.move(timedelta(seconds=2))
+
+            stale = await worker.call(HANGUP, token)
+
+            assert (503, "snapshot_stale") == (stale.status, stale.reason)
+            assert 1 == len(noojee.requests())
 
     asyncio.run(transcript())
 

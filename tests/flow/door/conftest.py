@@ -185,11 +185,11 @@ class House:
 
         self.run(set_draining())
 
-    def connect(self) -> Caller:
+    def connect(self, source: str = "127.0.0.1") -> Caller:
         """
-        A caller, connected; over TLS when the house speaks it.
+        A caller, connected from one of this machine's addresses; over TLS when the house speaks it.
         """
-        connection = socket.create_connection(self.address, timeout=PATIENCE_SECONDS)
+        connection = socket.create_connection(self.address, timeout=PATIENCE_SECONDS, source_address=(source, 0))
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self.client_context is not None:
             connection = self.client_context.wrap_socket(connection, server_hostname="localhost")
