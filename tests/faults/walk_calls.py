@@ -35,6 +35,7 @@ from typing import TYPE_CHECKING, Any
 from gateway import durable
 from gateway.audit import journal as journal_module
 from gateway.audit.journal import Journal
+from gateway.audit.recovery import recover
 from gateway.clock import SystemClock
 from gateway.data_plane.answer import Answer
 from gateway.data_plane.worker import Worker, WorkerPlan
@@ -50,6 +51,7 @@ ASKING = {"describe", "find_free_bytes"}
 
 STORY = [(Journal, "record"), (Journal, "record_soon"), (HttpxUpstreams, "send"), (Answer, "send")]
 LONGEST_WALK = 300
+RESERVE_BYTES = 64 * 1024
 NOT_MET, REFUSED_TO_START = 3, 4
 CODES = [errno.EIO, errno.ENOSPC]
 DYING = {"kill", "power", "tear"}
@@ -216,13 +218,14 @@ async def serve(data_dir: Path, token: str, extension: int, fault: Fault, told: 
     return 0 if fault.is_met else NOT_MET
 
 
-async def recover(data_dir: Path) -> int:
+def settle(data_dir: Path) -> int:
     """
-    A life without calls: what the last one left is closed.
+    What a start does first, and an orderly end last: what the last life left is closed.
     """
-    worker = await Worker.open(plan_of(data_dir), SystemClock())
-    await worker.drain()
-    await worker.close()
+    root = data_dir / "journal"
+    journal = Journal.open_lowest_worker(root, node="test", clock=SystemClock(), reserve_bytes=RESERVE_BYTES)
+    recover(root, journal, SystemClock())
+    journal.close()
     return 0
 
 
@@ -236,7 +239,7 @@ def plan_of(data_dir: Path) -> WorkerPlan:
         master_key_file=data_dir / "master.key",
         node="test",
         number_country="61",
-        journal_reserve_bytes=64 * 1024,
+        journal_reserve_bytes=RESERVE_BYTES,
     )
 
 
@@ -254,7 +257,8 @@ def walk(data_dir: Path, token: str, first_extension: int, how: str) -> int:
     """
     One child for each step.
     """
-    in_child(lambda: asyncio.run(recover(data_dir)))
+    settle_here = functools.partial(settle, data_dir)
+    in_child(settle_here)
     for at in range(1, LONGEST_WALK):
         reading, telling = os.pipe()
         ended = in_child(functools.partial(live, data_dir, token, first_extension + 2 * at, how, at, telling))
@@ -267,7 +271,7 @@ def walk(data_dir: Path, token: str, first_extension: int, how: str) -> int:
         sys.stdout.write(json.dumps(found) + "\n")
         if ended == NOT_MET:
             return 0
-        if in_child(lambda: asyncio.run(recover(data_dir))) != 0:
+        if in_child(settle_here) != 0:
             return 1
     return 1
 
