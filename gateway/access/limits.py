@@ -30,8 +30,8 @@ class Limits:
     """
     What one caller may do. No caller is without limits.
 
-    The defaults are generous and finite: a nightly import of some thousand calls passes at once, and a program that
-    spins for a day leaves 20 GB on the journal and not ten times that.
+    The defaults are generous and finite: whoever works hard does not meet them, and a program that spins for a day
+    leaves 100 GB on the journal and not without end.
 
     Attributes:
         rate_per_second: Permits that come back each second.
@@ -39,9 +39,9 @@ class Limits:
         concurrency: Calls that may be under way at one time, waiting polls among them.
     """
 
-    rate_per_second: float = 200.0
-    burst: int = 4000
-    concurrency: int = 500
+    rate_per_second: float = 1000.0
+    burst: int = 10_000
+    concurrency: int = 2500
 
     @classmethod
     def resolve(cls, rate_per_second: float | None, burst: int | None, concurrency: int | None) -> Limits:

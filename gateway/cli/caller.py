@@ -19,13 +19,13 @@ __all__ = ["add_parser"]
 
 _FROM_HELP = "a network it may call from, repeatable; a plain address is that one host"
 _LIMITS = (
-    ("--rate", "RATE", "calls a second or a minute, as in 20/s or 90/m; 200/s when nothing is said"),
+    ("--rate", "RATE", "calls a second or a minute, as in 20/s or 90/m; 1000/s when nothing is said"),
     (
         "--burst",
         "N",
-        "how many may come at once before the rate bounds them; 4000, or two seconds of the rate that is given",
+        "how many may come at once before the rate bounds them; 10000, or two seconds of the rate that is given",
     ),
-    ("--concurrency", "N", "how many may be under way at one time, waiting polls among them; 500 when nothing is said"),
+    ("--concurrency", "N", "how many may be under way at one time, waiting polls among them; 2500 when nothing is said"),
 )
 
 

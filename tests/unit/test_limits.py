@@ -38,11 +38,11 @@ def count_allowed(permits: Permits, limits: Limits, now: float, calls: int) -> i
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ((None, None, None), Limits(200.0, 4000, 500)),
-        ((20.0, None, None), Limits(20.0, 40, 500)),
+        ((None, None, None), Limits(1000.0, 10_000, 2500)),
+        ((20.0, None, None), Limits(20.0, 40, 2500)),
         ((20.0, 5, 7), Limits(20.0, 5, 7)),
-        ((1 / 60, None, None), Limits(1 / 60, 1, 500)),
-        ((None, 9, None), Limits(200.0, 9, 500)),
+        ((1 / 60, None, None), Limits(1 / 60, 1, 2500)),
+        ((None, 9, None), Limits(1000.0, 9, 2500)),
     ],
 )
 def test_what_is_not_set_has_a_default(given: tuple[float | None, int | None, int | None], expected: Limits) -> None:

@@ -55,9 +55,9 @@ def test_verbs_return_what_json_shows(desk: Desk) -> None:
         "name": "crm",
         "networks": [],
         "query_token_allowed": True,
-        "rate": "200/s",
-        "burst": 4000,
-        "concurrency": 500,
+        "rate": "1000/s",
+        "burst": 10000,
+        "concurrency": 2500,
         "state": "active",
     } == callers.find_all(desk)[0]
     assert {"caller": "crm", "credential": "everything", "operations": ["CallManagementAPI/stop"]} == {

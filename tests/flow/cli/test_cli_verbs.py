@@ -52,17 +52,17 @@ def test_callers_are_added_changed_and_removed(cli: CommandLine) -> None:
         "name": "web",
         "networks": ["10.1.0.0/16", "10.2.0.7/32"],
         "query_token_allowed": False,
-        "rate": "200/s",
-        "burst": 4000,
-        "concurrency": 500,
+        "rate": "1000/s",
+        "burst": 10000,
+        "concurrency": 2500,
         "state": "active",
     } == added
     assert ([], True) == (changed["networks"], changed["query_token_allowed"])
     assert "caller web disabled\n" == disabled.out
     assert [
         ["NAME", "NETWORKS", "QUERY_TOKEN_ALLOWED", "RATE", "BURST", "CONCURRENCY", "STATE"],
-        ["crm", "-", "yes", "200/s", "4000", "500", "active"],
-        ["web", "-", "yes", "200/s", "4000", "500", "disabled"],
+        ["crm", "-", "yes", "1000/s", "10000", "2500", "active"],
+        ["web", "-", "yes", "1000/s", "10000", "2500", "disabled"],
     ] == [line.split() for line in listed.out.splitlines()]
     assert {"name": "web", "state": "active"} == enabled
     assert re.search(r"^name +web$", shown, re.MULTILINE)
@@ -74,14 +74,14 @@ def test_callers_are_added_changed_and_removed(cli: CommandLine) -> None:
     ("words", "rate", "burst", "concurrency"),
     [
         ("--rate 20/s --burst 40 --concurrency 50", "20/s", 40, 50),
-        ("--rate 20/s", "20/s", 40, 500),
-        ("--rate 90/m", "90/m", 3, 500),
-        ("--rate 1/m", "1/m", 1, 500),
-        ("--rate 120/m", "2/s", 4, 500),
+        ("--rate 20/s", "20/s", 40, 2500),
+        ("--rate 90/m", "90/m", 3, 2500),
+        ("--rate 1/m", "1/m", 1, 2500),
+        ("--rate 120/m", "2/s", 4, 2500),
         ("--rate 10000/s --burst 100000 --concurrency 10000", "10000/s", 100_000, 10_000),
-        ("--burst 1", "200/s", 1, 500),
-        ("--concurrency 1", "200/s", 4000, 1),
-        ("", "200/s", 4000, 500),
+        ("--burst 1", "1000/s", 1, 2500),
+        ("--concurrency 1", "1000/s", 10000, 1),
+        ("", "1000/s", 10000, 2500),
     ],
 )
 def test_a_callers_limits_are_set_shown_and_taken_back(
@@ -95,11 +95,11 @@ def test_a_callers_limits_are_set_shown_and_taken_back(
     shown = cli.run("caller show web --json").value
     untouched = cli.run("caller set web --no-query-token --json").value
     back = cli.run("caller set web --rate default --burst default --concurrency default --json").value
-    again = cli.run(f"caller set web {words or '--burst 4000'} --json").value
+    again = cli.run(f"caller set web {words or '--burst 10000'} --json").value
 
     for each in (added, shown, untouched, again):
         assert limits == {name: each[name] for name in limits}
-    assert {"rate": "200/s", "burst": 4000, "concurrency": 500} == {name: back[name] for name in limits}
+    assert {"rate": "1000/s", "burst": 10000, "concurrency": 2500} == {name: back[name] for name in limits}
 
 
 @pytest.mark.parametrize(
