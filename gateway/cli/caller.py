@@ -25,7 +25,11 @@ _LIMITS = (
         "N",
         "how many may come at once before the rate bounds them; 10000, or two seconds of the rate that is given",
     ),
-    ("--concurrency", "N", "how many may be under way at one time, waiting polls among them; 2500 when nothing is said"),
+    (
+        "--concurrency",
+        "N",
+        "how many may be under way at one time, waiting polls among them; 2500 when nothing is said",
+    ),
 )
 
 

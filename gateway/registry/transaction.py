@@ -95,9 +95,7 @@ class Transaction(Reading):
         Put another seal of the same key in the place of a credential's.
         """
         self._connection.execute(
-            update(schema.credentials)
-            .where(schema.credentials.c.credential_id == credential_id)
-            .values(sealed=sealed)
+            update(schema.credentials).where(schema.credentials.c.credential_id == credential_id).values(sealed=sealed)
         )
 
     def prune_removed_credentials(self) -> None:
