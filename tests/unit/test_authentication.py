@@ -5,7 +5,6 @@ From a presented text to a caller: every refusal, in its order, and none that te
 from __future__ import annotations
 
 import hashlib
-import uuid
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -13,7 +12,7 @@ import pytest
 
 from gateway.access.caller import Caller
 from gateway.access.snapshot import Snapshot
-from gateway.access.token import Token, create_token_text, digest_token
+from gateway.access.token import Token, digest_token
 from gateway.data_plane.authentication import Authenticator, Standing, renew
 from gateway.data_plane.carriers import Carrier
 from gateway.data_plane.problem import render
@@ -21,8 +20,12 @@ from gateway.errors import CallerError, Reason
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
-GOOD, EXPIRING, UNKNOWN, OF_DISABLED = (create_token_text()[1].reveal() for _ in range(4))
-HELD_UUID, OTHER_UUID = str(uuid.uuid4()), str(uuid.uuid4())
+# Written down, not made anew: they stand in the names of tests, which must be the same in each run.
+GOOD = "njg_dmsAjFy65NSi_GukFX1yJMomYoE17DJzll8XIsiIEyZSq_1lyi7h"
+EXPIRING = "njg_XlbAfJ66sLTc_50rxEYEfIGZSJhjwfDvkGEgebesEVq8q_2mObjP"
+UNKNOWN = "njg_zKTJomLqLNdP_122S11bj93QAGNn3XXvbhbcoYrAVMQ0y_0KvbKJ"
+OF_DISABLED = "njg_sHOatwQa5HPA_JcFABHjyLyVTqUTgFTrIjU8uG2usDgSc_3fLq5c"
+HELD_UUID, OTHER_UUID = "867400cb-beff-46d6-b01f-a0ed41faff3f", "f5337a05-7373-499a-9fe9-a7dcb9129db4"
 HELD_WORD = "an-old-key-of-another-form"
 MALFORMED = GOOD[:-1]
 
