@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Most tests wait for a process or a disk, so more of them than cores run at once.
+TEST_JOBS ?= 4
 
 .PHONY: help setup run test check format laws soak lock clean
 
@@ -30,7 +32,7 @@ run: $(READY)
 
 test: $(READY)
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest -n $(TEST_JOBS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
