@@ -17,7 +17,7 @@ import threading
 import traceback
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from gateway.clock import render_instant
 from gateway.errors import GatewayError
@@ -25,7 +25,7 @@ from gateway.errors import GatewayError
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["LineFormatter", "configure_logging", "quiet_logging", "render_exception", "render_trace"]
+__all__ = ["TELEMETRY_OFF", "LineFormatter", "configure_logging", "quiet_logging", "render_exception", "render_trace"]
 
 QUIETED = (
     "alembic",
@@ -45,6 +45,17 @@ QUIETED = (
 )
 """
 Loggers kept at warnings whatever the level: they print URLs, statements, or news that the gateway tells itself.
+"""
+
+TELEMETRY_OFF: Final = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
+"""
+FastAPI's own telemetry, all of it off: with any global tracer provider it would export queries, where a token may be.
 """
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}

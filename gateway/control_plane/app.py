@@ -8,11 +8,13 @@ is checked, so that a page in an operator's browser cannot read it under a name 
 from __future__ import annotations
 
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+
+from gateway.logs import TELEMETRY_OFF
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -23,13 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["create_app"]
 
-_SILENT: TelemetryConfig = {
-    "tracing": False,
-    "metrics": False,
-    "logs": False,
-    "operation_spans": False,
-    "auto_configure": False,
-}
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
 
 
@@ -41,7 +36,13 @@ def create_app(readiness: Callable[[], Readiness], host_names: frozenset[str]) -
         readiness: How the node is, now.
         host_names: Names under which the port may be asked for, beside `localhost` and any IP address.
     """
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, telemetry=_SILENT)
+    app = FastAPI(
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        telemetry=cast("TelemetryConfig", TELEMETRY_OFF),
+    )
 
     @app.middleware("http")
     async def check_host(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:

@@ -7,7 +7,7 @@ are off, the last because it would export queries, where a token may be (law 3).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse
@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 
 from gateway.data_plane.problem import render
 from gateway.errors import Reason
+from gateway.logs import TELEMETRY_OFF
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,14 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["create_app"]
 
-_SILENT: TelemetryConfig = {
-    "tracing": False,
-    "metrics": False,
-    "logs": False,
-    "operation_spans": False,
-    "auto_configure": False,
-}
-
 
 def create_app(readiness: Callable[[], Readiness]) -> FastAPI:
     """
@@ -41,7 +34,13 @@ def create_app(readiness: Callable[[], Readiness]) -> FastAPI:
     Args:
         readiness: How the node is, now.
     """
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False, telemetry=_SILENT)
+    app = FastAPI(
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        telemetry=cast("TelemetryConfig", TELEMETRY_OFF),
+    )
 
     @app.api_route("/healthz", methods=["GET", "HEAD"])
     async def tell_health() -> Response:

@@ -64,7 +64,7 @@ def test_the_lines_of_the_demo_do_what_it_says(
     A recording starts and stops, a call is refused, the journal tells of all three, and no Noojee key shows.
     """
     demo = start([_COMMAND, "demo", "--json"], {"TMPDIR": str(short_folder)})
-    demo.wait_for("\n")
+    demo.wait_for("}\n")
     ready = json.loads(demo.output)
 
     assert ["event", "callers", "admin", "pid", "token", "curl", "audit"] == list(ready)

@@ -1,5 +1,5 @@
 """
-What faults are made on: a simulator, and file systems small enough to be filled.
+What faults are made on: file systems small enough to be filled.
 """
 
 from __future__ import annotations
@@ -10,41 +10,12 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from installation import Installation
-from noojee import Noojee, run_noojee
 from small_disk import SmallDisk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
-
-@pytest.fixture(scope="module")
-def running_noojee(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Noojee]:
-    """
-    One simulator for a module.
-    """
-    with run_noojee(tmp_path_factory.mktemp("noojee")) as noojee:
-        yield noojee
-
-
-@pytest.fixture
-def noojee(running_noojee: Noojee) -> Noojee:
-    """
-    The simulator, with everything forgotten.
-    """
-    running_noojee.reset()
-    return running_noojee
-
-
-@pytest.fixture
-def installation(tmp_path: Path, noojee: Noojee) -> Installation:
-    """
-    A data folder with the simulator as its upstream and both kinds of credential, nothing running.
-    """
-    made = Installation(tmp_path / "data", noojee.simulator)
-    made.set_up()
-    return made
+    from installation import Installation
 
 
 @pytest.fixture

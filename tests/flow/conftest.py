@@ -1,5 +1,5 @@
 """
-The simulator and a gateway before it.
+A gateway that serves all tests of a module.
 """
 
 from __future__ import annotations
@@ -7,49 +7,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from installation import Gateway, Installation
-from noojee import House, Noojee, open_house, run_noojee
+from noojee import House, Noojee, open_house
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
-
-
-@pytest.fixture(scope="module")
-def running_noojee(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Noojee]:
-    """
-    One simulator for a module.
-    """
-    with run_noojee(tmp_path_factory.mktemp("noojee")) as noojee:
-        yield noojee
-
-
-@pytest.fixture
-def noojee(running_noojee: Noojee) -> Noojee:
-    """
-    The simulator, with everything forgotten.
-    """
-    running_noojee.reset()
-    return running_noojee
-
-
-@pytest.fixture
-def installation(tmp_path: Path, noojee: Noojee) -> Installation:
-    """
-    A data folder with the simulator as its upstream and both kinds of credential, nothing running.
-    """
-    made = Installation(tmp_path / "data", noojee.simulator)
-    made.set_up()
-    return made
-
-
-@pytest.fixture
-def gateway(installation: Installation) -> Iterator[Gateway]:
-    """
-    `serve` as a process on that folder.
-    """
-    with installation.serve() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -47,7 +47,7 @@ def start(words: list[str], folder: Path, name: str) -> tuple[Program, dict[str,
     program = Program(
         [sys.executable, "-m", "gateway", *words], folder=folder, logs=folder / name, environment=environment
     )
-    program.wait_for("\n")
+    program.wait_for("}\n")
     ready: dict[str, Any] = json.loads(program.output.splitlines()[0])
     return program, ready
 

@@ -1,5 +1,5 @@
 """
-One simulator and one gateway for all laws, and whatever a law needs of its own.
+One simulator and one gateway for all laws.
 """
 
 from __future__ import annotations
@@ -7,12 +7,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from installation import Installation
 from noojee import House, Noojee, open_house, run_noojee
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 @pytest.fixture(scope="session")
@@ -24,15 +22,6 @@ def running_noojee(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Noojee]
         yield noojee
 
 
-@pytest.fixture
-def noojee(running_noojee: Noojee) -> Noojee:
-    """
-    The simulator, with everything forgotten.
-    """
-    running_noojee.reset()
-    return running_noojee
-
-
 @pytest.fixture(scope="session")
 def house(running_noojee: Noojee, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """
@@ -40,13 +29,3 @@ def house(running_noojee: Noojee, tmp_path_factory: pytest.TempPathFactory) -> I
     """
     with open_house(tmp_path_factory.mktemp("house") / "data", running_noojee) as house:
         yield house
-
-
-@pytest.fixture
-def installation(tmp_path: Path, noojee: Noojee) -> Installation:
-    """
-    A data folder with the simulator as its upstream and both kinds of credential, nothing running.
-    """
-    made = Installation(tmp_path / "data", noojee.simulator)
-    made.set_up()
-    return made
