@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from gateway.settings import Settings
+    from gateway.settings.model import Settings
 
 __all__ = [
     "ServingLock",

@@ -88,8 +88,8 @@ def _tail(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
 
 def _verify(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
     del load_settings  # exempt from settings: see the module's docstring
-    from gateway.config_file import find_data_dir
     from gateway.evidence.verify import verify
+    from gateway.settings.config_file import find_data_dir
 
     root = args.folder if args.folder is not None else find_data_dir() / "journal"
     if not root.is_dir():

@@ -25,7 +25,7 @@ from gateway.clock import SystemClock
 from gateway.errors import OperatorError
 from gateway.logs import configure_logging
 from gateway.secret import Secret
-from gateway.settings import Settings
+from gateway.settings.model import Settings
 from gateway.simulator import Simulator
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from gateway.errors import OperatorError, OperatorReason, StorageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.settings import Settings
+    from gateway.settings.model import Settings
 
 __all__ = ["create_parser", "main"]
 
@@ -102,7 +102,7 @@ def _is_text(word: str) -> bool:
 
 def _load_settings() -> Settings:
     from gateway.logs import quiet_logging
-    from gateway.settings import load_settings  # pydantic costs more than the rest of a usage error
+    from gateway.settings.sources import load_settings  # pydantic costs more than the rest of a usage error
 
     quiet_logging()
     return load_settings()

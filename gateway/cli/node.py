@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator
 
-    from gateway.settings import Settings
+    from gateway.settings.model import Settings
 
 __all__ = ["Addresses", "Node", "bind", "raise_file_limit", "wait_for_end"]
 

@@ -23,14 +23,14 @@ from gateway.administration.data_folder import (
 from gateway.cli.node import Node, bind, wait_for_end
 from gateway.cli.output import print_value
 from gateway.logs import configure_logging
-from gateway.settings import load_settings
+from gateway.settings.sources import load_settings
 
 if TYPE_CHECKING:
     import argparse
     import socket
     import ssl
 
-    from gateway.settings import Settings
+    from gateway.settings.model import Settings
 
 __all__ = ["run"]
 

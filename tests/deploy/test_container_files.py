@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.settings import Settings
+from gateway.settings.model import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -23,7 +23,7 @@ import pytest
 from program import Program
 
 from gateway.errors import Reason
-from gateway.settings import Settings
+from gateway.settings.model import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

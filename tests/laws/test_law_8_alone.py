@@ -18,7 +18,7 @@ from worker_in_loop import HandHeldClock, open_worker
 import gateway
 from gateway.administration import tokens
 from gateway.cli.node import _plan
-from gateway.settings import Settings
+from gateway.settings.model import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -28,7 +28,7 @@ from gateway.administration.data_folder import (
     lock_serving,
 )
 from gateway.errors import OperatorError, OperatorReason
-from gateway.settings import Settings
+from gateway.settings.model import Settings
 
 
 def mount(mount_point: str, kind: str) -> str:

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from gateway.config_file import find_data_dir
 from gateway.errors import OperatorError, OperatorReason
-from gateway.settings import Settings, load_settings
-from gateway.settings_sources import read_secret_file
+from gateway.settings.config_file import find_data_dir
+from gateway.settings.model import Settings
+from gateway.settings.sources import load_settings, read_secret_file
 
 MARKED = "njg_marked_7f3a"
 """

@@ -6,15 +6,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gateway.settings import Settings
-from gateway.settings_reference import render_reference
+from gateway.settings.model import Settings
+from gateway.settings.reference import render_reference
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "settings.md"
 
 
 def test_the_settings_reference_is_the_one_made_from_the_model() -> None:
     """
-    Made anew by `python -m gateway.settings_reference > docs/settings.md`.
+    Made anew by `python -m gateway.settings.reference > docs/settings.md`.
     """
     assert REFERENCE.read_text() == render_reference()
 

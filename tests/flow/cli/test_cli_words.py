@@ -180,9 +180,9 @@ def test_an_error_of_ours_exits_70_with_its_type_alone(bare: CommandLine) -> Non
     An exception's text may hold a secret; at debug level the places that it came through are shown, never locals.
     """
     code = (
-        "import sys, gateway.settings\n"
+        "import sys, gateway.settings.sources\n"
         f"def fail(): raise RuntimeError('{SECRET}')\n"
-        "gateway.settings.load_settings = fail\n"
+        "gateway.settings.sources.load_settings = fail\n"
         "from gateway.cli.main import main\n"
         "sys.exit(main(['caller', 'list', *sys.argv[1:]]))\n"
     )

@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from gateway.config_file import read_config_file
 from gateway.errors import OperatorError, OperatorReason
 from gateway.secret import Secret
-from gateway.settings import ENVIRONMENT_PREFIX, Settings
+from gateway.settings.config_file import read_config_file
+from gateway.settings.model import ENVIRONMENT_PREFIX, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pydantic_core import ErrorDetails
 
-__all__ = ["check_environment", "load", "read_secret_file"]
+__all__ = ["check_environment", "load_settings", "read_secret_file"]
 
 # What Kubernetes puts into every container for a Service whose name starts with "gateway".
 _SERVICE_LINK_NAME = re.compile(
@@ -113,9 +113,12 @@ class _CredentialsDirectory(_Source):
         return {}
 
 
-def load() -> Settings:
+def load_settings() -> Settings:
     """
-    See `gateway.settings.load_settings`.
+    The settings of this process, from the environment, the file that `GATEWAY_CONFIG` names, and the defaults.
+
+    Raises:
+        OperatorError: `settings_invalid`, with every unknown name or every wrong value at once.
     """
     check_environment(os.environ, _known_names())
     try:

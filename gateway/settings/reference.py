@@ -1,5 +1,5 @@
 """
-`docs/settings.md`, made from the settings' model: `python -m gateway.settings_reference > docs/settings.md`.
+`docs/settings.md`, made from the settings' model: `python -m gateway.settings.reference > docs/settings.md`.
 
 A test compares the two, so that no setting exists that is not documented.
 """
@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from gateway.duration import render_duration
-from gateway.settings import ENVIRONMENT_PREFIX, LONGEST_TIMEOUT, Settings
+from gateway.settings.model import ENVIRONMENT_PREFIX, LONGEST_TIMEOUT, Settings
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -21,7 +21,7 @@ __all__ = ["render_reference"]
 _INTRODUCTION = """\
 # Settings
 
-<!-- Made by `python -m gateway.settings_reference > docs/settings.md`; a test compares. -->
+<!-- Made by `python -m gateway.settings.reference > docs/settings.md`; a test compares. -->
 
 `noojee-gateway serve` and every verb read the same settings. A value is looked for in the environment, then in the TOML
 file that `GATEWAY_CONFIG` names, then the default holds. In the file a setting has its name in lower case without

@@ -1,8 +1,8 @@
 """
-Every setting, in one model, and the one function that reads them.
+Every setting, in one model.
 
-Owns names, types, units, defaults and bounds, and the order in which a value is looked for: environment, then the TOML
-file named by `GATEWAY_CONFIG`, then the default. Refuses to know what a setting is used for.
+Owns names, types, units, defaults and bounds. Refuses to know where a value comes from, which is `sources`', and what a
+setting is used for.
 
 Law 3: an error names a setting and never its value, whatever was put there by mistake. Nothing is ignored: an unknown
 name is an error, in the environment as in the file.
@@ -23,7 +23,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from gateway.duration import parse_duration, render_duration
 from gateway.size import parse_size, render_size
 
-__all__ = ["ENVIRONMENT_PREFIX", "LONGEST_TIMEOUT", "Settings", "load_settings"]
+__all__ = ["ENVIRONMENT_PREFIX", "LONGEST_TIMEOUT", "Settings"]
 
 ENVIRONMENT_PREFIX = "GATEWAY_"
 LONGEST_TIMEOUT = timedelta(hours=24)
@@ -280,15 +280,3 @@ class Settings(BaseModel):
 
     drain_timeout: _Timeout = timedelta(seconds=10)
     """How long running calls may still take once the gateway was told to stop."""
-
-
-def load_settings() -> Settings:
-    """
-    The settings of this process, from the environment, the file that `GATEWAY_CONFIG` names, and the defaults.
-
-    Raises:
-        OperatorError: `settings_invalid`, with every unknown name or every wrong value at once.
-    """
-    from gateway.settings_sources import load  # pydantic-settings costs 0.1 s that `audit verify` need not pay
-
-    return load()
