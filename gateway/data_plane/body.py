@@ -22,6 +22,9 @@ _CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,8})(?:;[\t\x20-\x7e]*)?")
 """chunk-size and extensions; eight digits are beyond every bound, and a white space before `;` is refused as bad."""
 
 
+_CARRIAGE_RETURN: Final = ord("\r")
+
+
 class Body(Protocol):
     """
     A body that arrives.
@@ -115,9 +118,14 @@ class ChunkedBody:
         return True
 
     def _find_line_end(self, buffer: bytearray) -> int:
-        line_end = buffer.find(b"\r\n", 0, self._bounds.chunk_line_bytes + 2)
-        if line_end < 0 and len(buffer) >= self._bounds.chunk_line_bytes + 2:
-            raise CallerError(Reason.REQUEST_MALFORMED, "A chunk's size line is too long.")
+        line_end = buffer.find(b"\n", 0, self._bounds.chunk_line_bytes + 2) - 1
+        if line_end < -1:
+            if len(buffer) >= self._bounds.chunk_line_bytes + 2:
+                raise CallerError(Reason.REQUEST_MALFORMED, "A chunk's size line is too long.")
+            return -1
+        if line_end < 0 or buffer[line_end] != _CARRIAGE_RETURN:
+            # Told at once: waiting for a CRLF that never comes would end in a 408, or take what follows for the line.
+            raise CallerError(Reason.REQUEST_MALFORMED, "A chunk's size line must end in CR LF.")
         return line_end
 
     def _parse_size(self, line: bytes) -> int:
