@@ -4,6 +4,7 @@ The verbs of `token`: issued once and shown once, kept as a digest, replaced wit
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gateway.access.token import create_token_text, digest_token
@@ -77,14 +78,14 @@ def rotate(desk: Desk, token_id: str, *, overlap: timedelta) -> tuple[dict[str, 
                 f"{old.caller_name}`.",
             )
         new_id, text = create_token_text()
-        expires_at = _add(now, old.expires_at - old.issued_at) if old.expires_at is not None else None
+        expires_at = _add(now, old.lifetime) if old.lifetime is not None else None
         old_expires_at = min(filter(None, (old.expires_at, _end_overlap(now, overlap))))
         token, digest = TokenRow(new_id, old.caller_name, now, expires_at, None), digest_token(text.reveal())
 
         def write(registry: Transaction) -> None:
             registry.add_token(token, digest)
             if overlap:
-                registry.expire_token(token_id, old_expires_at)
+                registry.expire_token(token_id, old_expires_at, lifetime=old.lifetime)
             else:
                 registry.revoke_token(token_id, now)
 
@@ -117,7 +118,7 @@ def revoke(desk: Desk, token_id: str) -> dict[str, object]:
             change.carry_out(
                 Tag.TOKEN_REVOKED, token_id, details, lambda registry: registry.revoke_token(token_id, now)
             )
-            token = TokenRow(token_id, token.caller_name, token.issued_at, token.expires_at, now)
+            token = replace(token, revoked_at=now)
     return render(token, now)
 
 

@@ -45,6 +45,7 @@ _TOKENS = select(
     schema.tokens.c.issued_at,
     schema.tokens.c.expires_at,
     schema.tokens.c.revoked_at,
+    schema.tokens.c.lifetime_seconds,
 ).order_by(schema.tokens.c.issued_at, schema.tokens.c.token_id)
 
 
@@ -239,4 +240,5 @@ def _as_token(row: Row[*tuple[Any, ...]]) -> TokenRow:
         datetime.fromisoformat(row.issued_at),
         datetime.fromisoformat(row.expires_at) if row.expires_at else None,
         datetime.fromisoformat(row.revoked_at) if row.revoked_at else None,
+        row.lifetime_seconds,
     )

@@ -5,6 +5,7 @@ Rows of the registry as values, where the values of `gateway.access` do not say 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -54,6 +55,9 @@ class GrantRow:
 class TokenRow:
     """
     A token as it is listed. Instants are aware UTC datetimes.
+
+    Attributes:
+        lifetime_seconds: What it was made for, 0 for no end, once a rotation has shortened it; None before.
     """
 
     token_id: str
@@ -61,6 +65,16 @@ class TokenRow:
     issued_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    lifetime_seconds: int | None = None
+
+    @property
+    def lifetime(self) -> timedelta | None:
+        """
+        How long it was made to live; None for no end.
+        """
+        if self.lifetime_seconds is not None:
+            return timedelta(seconds=self.lifetime_seconds) if self.lifetime_seconds else None
+        return self.expires_at - self.issued_at if self.expires_at is not None else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,6 +90,7 @@ tokens = Table(
     Column("issued_at", _INSTANT, nullable=False),
     Column("expires_at", _INSTANT),
     Column("revoked_at", _INSTANT),
+    Column("lifetime_seconds", BigInteger),  # set when a rotation shortened it: what it was made for, 0 for no end
     Column("changed_in", BigInteger, nullable=False, server_default="0"),  # the version that last changed the row
     Index(None, "caller_name"),
     Index(None, "changed_in"),

@@ -17,7 +17,7 @@ from gateway.registry.reading import Reading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from sqlalchemy import Connection
 
@@ -190,14 +190,18 @@ class Transaction(Reading):
             .values(revoked_at=render_instant(revoked_at), changed_in=self.version)
         )
 
-    def expire_token(self, token_id: str, expires_at: datetime) -> None:
+    def expire_token(self, token_id: str, expires_at: datetime, *, lifetime: timedelta | None) -> None:
         """
-        Let a token end at an instant.
+        Let a token end at an instant, and keep what it was made for (None: no end), which a later rotation asks.
         """
         self._connection.execute(
             update(schema.tokens)
             .where(schema.tokens.c.token_id == token_id)
-            .values(expires_at=render_instant(expires_at), changed_in=self.version)
+            .values(
+                expires_at=render_instant(expires_at),
+                lifetime_seconds=round(lifetime.total_seconds()) if lifetime is not None else 0,
+                changed_in=self.version,
+            )
         )
 
     def add_owed_event(self, owed: OwedEvent) -> None:

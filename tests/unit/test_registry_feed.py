@@ -179,7 +179,7 @@ def test_a_hundred_thousand_tokens_are_read_in_a_moment(store: Store) -> None:
         connection.exec_driver_sql(
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) "
             "INSERT INTO tokens SELECT printf('%012d', i), 'crm', randomblob(32), '2026-05-03T09:15:00.000000Z', "
-            "'2026-05-03T09:15:00.000000Z', NULL, 1 FROM n"
+            "'2026-05-03T09:15:00.000000Z', NULL, NULL, 1 FROM n"
         )
     started = time.monotonic()
     snapshot = load_snapshot(store)

@@ -197,7 +197,9 @@ class Dice:
             tokens = registry.find_tokens()
         if tokens:
             token_id, days = self.chance.choice(tokens).token_id, self.chance.randint(-1, 3)
-            commit(self.store, lambda registry: registry.expire_token(token_id, NOW + timedelta(days=days)))
+            commit(
+                self.store, lambda registry: registry.expire_token(token_id, NOW + timedelta(days=days), lifetime=None)
+            )
 
     def change_caller(self) -> None:
         """

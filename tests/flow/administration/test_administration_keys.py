@@ -147,6 +147,19 @@ def test_a_rotated_token_ends_after_the_overlap(office: Office, desk: Desk) -> N
     } == outcome["change"]
 
 
+@pytest.mark.parametrize("lifetime", [90 * DAY, None])
+def test_a_token_rotated_twice_gets_two_successors_of_its_own_lifetime(desk: Desk, lifetime: timedelta | None) -> None:
+    """
+    Whoever lost the first output rotates again: what the overlap left of the old one is not what it was made for.
+    """
+    issued, _ = tokens.issue(desk, "crm", expires_in=lifetime)
+
+    first, _ = tokens.rotate(desk, str(issued["token_id"]), overlap=DAY)
+    second, _ = tokens.rotate(desk, str(issued["token_id"]), overlap=DAY)
+
+    assert issued["expires_at"] == first["expires_at"] == second["expires_at"]
+
+
 def test_a_token_without_end_gets_a_successor_without_end(desk: Desk) -> None:
     """
     The policy goes over to the new one, whatever it was.

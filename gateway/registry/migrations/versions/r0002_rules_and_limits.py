@@ -1,5 +1,5 @@
 """
-Rules on a grant's parameters, limits of a caller, and which version last changed a caller or a token.
+Rules on a grant's parameters, limits of a caller, a rotated token's lifetime, and what last changed a row.
 
 Every new column has a default that means what the first release did: no rule, the default limits, changed long ago.
 """
@@ -22,6 +22,7 @@ def upgrade() -> None:
     op.add_column("callers", sa.Column("rate_per_second", sa.Float()))
     op.add_column("callers", sa.Column("burst", sa.Integer()))
     op.add_column("callers", sa.Column("concurrency", sa.Integer()))
+    op.add_column("tokens", sa.Column("lifetime_seconds", sa.BigInteger()))
     for table in ("callers", "tokens"):
         op.add_column(table, sa.Column("changed_in", sa.BigInteger(), nullable=False, server_default="0"))
         op.create_index(f"ix_{table}_changed_in", table, ["changed_in"])
