@@ -80,8 +80,6 @@ def _check_rules(
         raise ValueError(
             f"No rule can bind on {paths[0]}, whose parameters nobody documented. Add a grant of its own for it."
         )
-    if allow_unique_ids and EXTENSION not in parsed:
-        raise ValueError("--allow-unique-ids has a meaning only beside a rule on extension: any unique id is allowed.")
     if EXTENSION in parsed and UNIQUE_ID in parsed and not allow_unique_ids:
         raise ValueError("A rule on extension refuses every uniqueId. Say --allow-unique-ids, or leave its rule out.")
     return tuple(parsed.values())

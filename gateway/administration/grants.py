@@ -13,7 +13,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from gateway.access.credential import Kind
-from gateway.access.rules import reach
+from gateway.access.rules import parse_rule, reach
 from gateway.administration.credentials import get_credential
 from gateway.administration.finding import get_caller
 from gateway.administration.grant_rules import parse_rules
@@ -219,4 +219,6 @@ def _check_beside(
 
 def _match_present(grant: GrantRow) -> set[Operation]:
     # Not `_match`: a glob of an older release's catalogue may match nothing any more, and is then no reason to refuse.
-    return {operation for glob in grant.operations for operation in load_catalogue().match(glob)}
+    matched = (operation for glob in grant.operations for operation in load_catalogue().match(glob))
+    rules = [parse_rule(name, text) for name, text in grant.rules]
+    return {operation for operation in matched if reach(rules, operation)}
