@@ -23,6 +23,7 @@ from gateway.administration.desk import RESERVE_BYTES
 from gateway.audit.journal import Journal, StreamBusyError
 from gateway.clock import SystemClock
 from gateway.control_plane.process import ControlPlane
+from gateway.custody import AuditKey, Ring
 from gateway.data_plane.bounds import Bounds
 from gateway.data_plane.worker import Worker, WorkerPlan
 from gateway.errors import OperatorError, OperatorReason
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     from gateway.settings.model import Settings
 
-__all__ = ["Addresses", "Node", "bind", "raise_file_limit", "wait_for_end"]
+__all__ = ["Addresses", "Node", "bind", "prepare", "raise_file_limit", "wait_for_end"]
 
 _logger = logging.getLogger(__name__)
 
@@ -71,13 +72,12 @@ class Node:
         cls, settings: Settings, callers: socket.socket, admin: socket.socket, ssl_context: ssl.SSLContext | None
     ) -> Node:
         """
-        Recover what a crash left, and serve on both sockets.
+        Close the calls that a crash left open, and serve on both sockets.
 
         Raises:
             OperatorError: With what to do.
             StorageError: The journal cannot be written.
         """
-        await asyncio.to_thread(_recover_admin_stream, settings)
         scheme = "http" if ssl_context is None else "https"
         addresses = Addresses(_render_url(scheme, callers), _render_url(scheme, admin))
         worker = await Worker.open(_plan(settings), SystemClock())
@@ -118,6 +118,31 @@ async def wait_for_end() -> AsyncIterator[asyncio.Event]:
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
+
+
+def prepare(settings: Settings) -> None:
+    """
+    Refuse keys and a registry that cannot be used, before anything listens; and close changes that a verb left open.
+
+    A verb that is at work now closes its own.
+
+    Raises:
+        OperatorError: With what to do.
+        StorageError: The journal cannot be opened.
+    """
+    AuditKey.load(settings.data_dir / "audit.key", Ring.load(settings.master_key_file))
+    with Store.open(settings.data_dir / "gateway.db") as store, contextlib.suppress(StreamBusyError):
+        journal = Journal.open(
+            settings.data_dir / "journal",
+            "admin",
+            node=settings.node,
+            clock=SystemClock(),
+            reserve_bytes=RESERVE_BYTES,
+        )
+        try:
+            settle_changes(journal, store)
+        finally:
+            journal.close()
 
 
 def bind(host: str, port: int, setting: str) -> socket.socket:
@@ -202,25 +227,6 @@ def _plan(settings: Settings) -> WorkerPlan:
         drain_seconds=settings.drain_timeout.total_seconds(),
         journal_reserve_bytes=settings.journal_reserve,
     )
-
-
-def _recover_admin_stream(settings: Settings) -> None:
-    """
-    Close a change that a killed verb left open, unless a verb is at work: then it is that verb's to close.
-    """
-    with contextlib.suppress(StreamBusyError):
-        journal = Journal.open(
-            settings.data_dir / "journal",
-            "admin",
-            node=settings.node,
-            clock=SystemClock(),
-            reserve_bytes=RESERVE_BYTES,
-        )
-        try:
-            with Store.open(settings.data_dir / "gateway.db") as store:
-                settle_changes(journal, store)
-        finally:
-            journal.close()
 
 
 def _render_url(scheme: str, bound: socket.socket) -> str:

@@ -20,7 +20,7 @@ from gateway.administration.data_folder import (
     create_tls_context,
     lock_serving,
 )
-from gateway.cli.node import Node, bind, wait_for_end
+from gateway.cli.node import Node, bind, prepare, wait_for_end
 from gateway.cli.output import print_value
 from gateway.logs import configure_logging
 from gateway.settings.sources import load_settings
@@ -50,12 +50,13 @@ def run(args: argparse.Namespace) -> int:
     check_listening(settings)
     check_reserve(settings.data_dir, settings.journal_reserve)
     ssl_context = create_tls_context(settings)
-    with (
-        lock_serving(settings.data_dir),
-        bind(settings.host, settings.port, "GATEWAY_PORT") as callers,
-        bind(settings.admin_host, settings.admin_port, "GATEWAY_ADMIN_PORT") as admin,
-    ):
-        uvloop.run(_serve(settings, callers, admin, ssl_context, as_json=args.json))
+    with lock_serving(settings.data_dir):
+        prepare(settings)
+        with (
+            bind(settings.host, settings.port, "GATEWAY_PORT") as callers,
+            bind(settings.admin_host, settings.admin_port, "GATEWAY_ADMIN_PORT") as admin,
+        ):
+            uvloop.run(_serve(settings, callers, admin, ssl_context, as_json=args.json))
     return 0
 
 
