@@ -4,8 +4,8 @@ The control interface under `/simulator/`, for loopback alone: what was received
 `GET` on `requests`, `calls`, `polls` and `faults` shows a JSON list, `PUT` on `faults` replaces the faults. `DELETE`
 resets: `requests` forgets the log and counts from 1 again, `calls` puts the telephone system and the leads back to
 their beginning, `polls` has every waiting poll answered, `faults` lifts all faults. Beyond the contract, `GET` on
-`pairs` shows who used a hash pair since when, and `DELETE` has all of them expired. No key is asked for, and nothing
-here is logged.
+`connections` shows which requests shared a connection, and on `pairs` who used a hash pair since when; `DELETE` on
+`pairs` has all of them expired. No key is asked for, and nothing here is logged.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class RequestLog:
 
     def __init__(self) -> None:
         self._entries: deque[dict[str, Any]] = deque(maxlen=_KEPT_REQUESTS)
+        self._connections: deque[dict[str, int]] = deque(maxlen=_KEPT_REQUESTS)
         self._sequence = 0
 
     def __repr__(self) -> str:
@@ -57,10 +58,17 @@ class RequestLog:
                 "headers": [list(header) for header in request.headers],
                 "body_sha256": hashlib.sha256(request.body).hexdigest() if is_complete else None,
                 "peer": request.peer,
-                "connection": request.connection,
                 "at": render_now(),
             }
         )
+
+        self._connections.append({"seq": self._sequence, "connection": request.connection})
+
+    def render_connections(self) -> list[dict[str, int]]:
+        """
+        The number of each request's connection, oldest first: which requests shared one.
+        """
+        return list(self._connections)
 
     def render(self) -> list[dict[str, Any]]:
         """
@@ -73,6 +81,7 @@ class RequestLog:
         Forget everything; the next request is number 1.
         """
         self._entries.clear()
+        self._connections.clear()
         self._sequence = 0
 
 
@@ -91,6 +100,7 @@ class Control:
         self._faults = faults
         self._shown: dict[str, Callable[[], list[Any]]] = {
             "requests": log.render,
+            "connections": log.render_connections,
             "calls": lambda: telephony.placed,
             "polls": telephony.render_polls,
             "faults": faults.render,
@@ -98,6 +108,7 @@ class Control:
         }
         self._resets: dict[str, Callable[[], None]] = {
             "requests": log.reset,
+            "connections": log.reset,
             "calls": reset_calls,
             "polls": telephony.end_polls,
             "faults": faults.clear,

@@ -230,7 +230,7 @@ def test_a_status_without_a_body_leaves_the_connection_in_order(noojee: httpx2.C
     response = start(noojee)
     assert (response.status_code, response.content) == (204, b"")
     assert start(noojee).status_code == 200
-    assert len({entry["connection"] for entry in noojee.get("/simulator/requests").json()}) == 1
+    assert len({entry["connection"] for entry in noojee.get("/simulator/connections").json()}) == 1
 
 
 def test_faults_serve_the_requests_they_match_in_order_and_are_used_up(noojee: httpx2.Client) -> None:

@@ -59,7 +59,7 @@ def test_requests_sent_at_once_are_answered_in_order_on_one_connection(
         reply = converse(caller, first[9:] + second)
     assert reply.startswith(b"HTTP/1.1 405 ")
     assert reply.count(b"HTTP/1.1 ") == 2
-    assert len({entry["connection"] for entry in noojee.get("/simulator/requests").json()}) == 1
+    assert len({entry["connection"] for entry in noojee.get("/simulator/connections").json()}) == 1
 
 
 def test_an_absolute_target_is_served(connect: Callable[[], ssl.SSLSocket]) -> None:
