@@ -3,13 +3,17 @@ How long the event loop stands still, at the longest, while a registry of 100,00
 
 Calls are served by one loop, so whatever holds it (or the interpreter) holds every call. The same parts run as in a
 worker, `Feed` and `Snapshots`, on a registry in a temporary folder; a task that wants to run every millisecond tells
-how late it came. Run it with `python benchmarks/longest_stall.py [TOKENS]` on a machine that has nothing else to do.
+how late it came. Run it with `python benchmarks/longest_stall.py [TOKENS]` on a machine that has nothing else to do;
+it prints what it finds and writes it to `benchmarks/results/longest_stall.json` (times in milliseconds).
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import json
+import os
+import platform
 import sqlite3
 import sys
 import tempfile
@@ -34,6 +38,8 @@ if TYPE_CHECKING:
     from gateway.registry.transaction import Transaction
 
 TICK_SECONDS = 0.001
+RESULT = Path(__file__).parent / "results" / "longest_stall.json"
+rows: list[dict[str, object]] = []
 CRM = CallerRow("crm", (), query_token_allowed=True, is_enabled=True)
 NOW = datetime(2026, 5, 3, 9, 15, tzinfo=UTC)
 
@@ -75,6 +81,9 @@ async def watched(what: str) -> AsyncIterator[None]:
         took = time.perf_counter() - began
         await asyncio.sleep(0.01)
         ticking.cancel()
+        rows.append(
+            {"step": what, "milliseconds": round(1000 * took, 1), "stall": round(1000 * ticker.longest_seconds, 1)}
+        )
         print(f"{what:<52} {1000 * took:8.1f} ms   longest stall {1000 * ticker.longest_seconds:6.1f} ms")
 
 
@@ -179,6 +188,10 @@ def main() -> None:
         fill(path, tokens)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(measure(path, tokens))
+    RESULT.parent.mkdir(exist_ok=True)
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    result = {"at": datetime.now(UTC).date().isoformat(), "machine": machine, "tokens": tokens, "steps": rows}
+    RESULT.write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -240,7 +240,7 @@ class Reason(Enum):
         31,
         502,
         "Noojee's reply was broken or cut short",
-        "Look at Noojee before you repeat the call",
+        "No whole reply came",
     )
     UPSTREAM_REDIRECTED = (
         "upstream_redirected",
@@ -254,7 +254,7 @@ class Reason(Enum):
         33,
         504,
         "Noojee did not answer in time",
-        "Look at Noojee before you repeat the call",
+        "No reply came in time",
     )
     AUDIT_UNAVAILABLE = (
         "audit_unavailable",

@@ -12,6 +12,7 @@ import fcntl
 import ipaddress
 import os
 import pwd
+import shlex
 import ssl
 import stat
 from pathlib import Path
@@ -279,7 +280,7 @@ def _advise_owner(data_dir: Path) -> str:
     except OSError:
         owner = 0
     if owner != 0:
-        return f"Run the command as that user: `sudo -u {_name_user(owner)} noojee-gateway ...`."
+        return f"Run the command as that user: `sudo -u {shlex.quote(_name_user(owner))} noojee-gateway ...`."
     user = _name_user(os.geteuid())
     return f"If it is meant for {user}, give it away: `sudo chown -R {user.removeprefix('#')} {data_dir}`."
 

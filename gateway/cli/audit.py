@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gateway.cli.output import print_value
+from gateway.cli.output import print_note, print_value
 from gateway.cli.parser import add_noun, add_verb
 from gateway.errors import OperatorError, OperatorReason
 
@@ -101,6 +101,8 @@ def _verify(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
         print_value(report.as_json())
     else:
         sys.stdout.write(_render_report(report.as_json()))
+    if not report.records:
+        print_note(f"No record is in {root}: nothing was proven. Name the folder that holds the journal's streams.")
     return 0 if report.ok else 1
 
 
@@ -116,13 +118,18 @@ def _render_record(record: Mapping[str, Any]) -> str:
     change = record.get("change")
     if isinstance(change, dict) and "tag" in change:
         shown.append(str(change["tag"]))
+    counts = record.get("counts")
+    if isinstance(counts, dict):
+        peer = f"peer={record['peer']} " if "peer" in record else ""
+        shown.append(peer + " ".join(f"{name}={count}" for name, count in counts.items()))
     shown += [f"{name}={record[name]}" for name in _SUMMARY_FIELDS if record.get(name) is not None]
     return " ".join(json.dumps(part)[1:-1] for part in shown if part)
 
 
 def _render_report(report: Mapping[str, Any]) -> str:
     bad = report["first_bad"]
-    lines = [f"{report['records']} records in {len(report['streams'])} streams, proof: {report['proof']}"]
+    streams = "1 stream" if len(report["streams"]) == 1 else f"{len(report['streams'])} streams"
+    lines = [f"{report['records']} records in {streams}, proof: {report['proof']}"]
     lines += [f"  {each['stream']}: {each['records']} records, head {each['head']}" for each in report["streams"]]
     lines += [f"torn: {each['bytes']} bytes in {each['file']} from {each['offset']}" for each in report["torn"]]
     lines.append("ok" if bad is None else f"BAD: {bad['file']} line {bad['line']}: {bad['reason']}")

@@ -190,7 +190,7 @@ def _refuse(*sentences: str) -> OperatorError:
 
 
 def _render_unknown(name: str, known: frozenset[str]) -> str:
-    near = difflib.get_close_matches(name.upper(), known, n=1)
+    near = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.8)
     return f"{name} is no setting; {f'did you mean {near[0]}?' if near else 'unset it, or see docs/settings.md'}"
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SOAK = Path(__file__).parent / "soak.py"
 KILLS = 20
-SECONDS = 40.0
+SECONDS = 90.0  # far more than they take, so that all of them come on a slow machine too
 
 
 def load_soak() -> ModuleType:
@@ -53,7 +53,7 @@ def test_gateways_killed_under_load_lose_nothing_and_send_nothing_twice(tmp_path
     soak = load_soak().run_soak(tmp_path, seed=20, kills=KILLS, seconds=SECONDS)
 
     assert soak.verdict.is_clean, soak.verdict
-    assert soak.kills >= 5
+    assert KILLS == soak.kills
     assert soak.verdict.recovered > 0
     assert soak.verdict.calls >= soak.verdict.requests >= soak.answered > 0
     told = soak.as_json(20)
