@@ -81,9 +81,8 @@ async def watched(what: str) -> AsyncIterator[None]:
         took = time.perf_counter() - began
         await asyncio.sleep(0.01)
         ticking.cancel()
-        rows.append(
-            {"step": what, "milliseconds": round(1000 * took, 1), "stall": round(1000 * ticker.longest_seconds, 1)}
-        )
+        stall = round(1000 * ticker.longest_seconds, 1)
+        rows.append({"step": what, "took": round(1000 * took, 1), "longest_stall": stall})
         print(f"{what:<52} {1000 * took:8.1f} ms   longest stall {1000 * ticker.longest_seconds:6.1f} ms")
 
 

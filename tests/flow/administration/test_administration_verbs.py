@@ -377,7 +377,8 @@ def test_a_verb_is_quick_with_many_tokens(office: Office, desk: Desk) -> None:
     with desk._store._connect(writes=True) as connection:
         connection.exec_driver_sql(
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50000) INSERT INTO tokens "
-            "SELECT printf('%012d', i), 'crm', randomblob(32), '2026-05-03T09:15:00.000000Z', NULL, NULL, NULL, 1 FROM n"
+            "SELECT printf('%012d', i), 'crm', randomblob(32), '2026-05-03T09:15:00.000000Z', "
+            "NULL, NULL, NULL, 1 FROM n"
         )
     started = time.monotonic()
     tokens.revoke(desk, "000000000777")
