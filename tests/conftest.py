@@ -4,6 +4,7 @@ What flow tests, law tests and fault tests stand on: the simulator, and a gatewa
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,11 @@ from noojee import Noojee, run_noojee
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+# A shell that starts us in the background has Ctrl-C ignored, and a process that inherits that cannot be ended by it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="module")
