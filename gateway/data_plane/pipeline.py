@@ -211,7 +211,7 @@ class Pipeline:
         elif ending.reason is not None:
             await self._answer_lost(call, answer, ending)
         elif not answer.started:
-            # Abandoned by its caller. The same: whoever closed only its sending side gets an answer (law 7).
+            # Abandoned by its caller, most likely gone; whoever closed only its sending side hears of it (law 7).
             detail = "You closed the connection while the call was under way; it changed nothing."
             await answer.send(*render(Reason.REQUEST_TIMEOUT, call.request_id, detail))
 
