@@ -151,8 +151,11 @@ class Wire:
         """
         Bytes that the kernel holds and nobody has read.
         """
+        sock = self._find_socket()
+        if sock is None:
+            return 0
         try:
-            answer = fcntl.ioctl(self._transport.get_extra_info("socket").fileno(), termios.FIONREAD, bytes(4))
+            answer = fcntl.ioctl(sock.fileno(), termios.FIONREAD, bytes(4))
         except (OSError, ValueError):
             return 0  # the socket is closed already
         return int.from_bytes(answer, sys.byteorder)
@@ -184,8 +187,17 @@ class Wire:
             self._transport.abort()
 
     def _set_option(self, level: int, option: int, value: int | bytes) -> None:
-        with contextlib.suppress(OSError):  # the socket may be closed already
-            self._transport.get_extra_info("socket").setsockopt(level, option, value)
+        sock = self._find_socket()
+        if sock is not None:
+            with contextlib.suppress(OSError):  # the socket may be closed already
+                sock.setsockopt(level, option, value)
+
+    def _find_socket(self) -> socket.socket | None:
+        """
+        The socket, or None: a TLS transport that is lost gives it up a step of the loop before it tells us.
+        """
+        found: socket.socket | None = self._transport.get_extra_info("socket")
+        return found
 
 
 def render_address(peername: Any) -> str:

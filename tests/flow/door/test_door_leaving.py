@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.data_plane.answer import Answer
+    from gateway.data_plane.door import Door
     from gateway.data_plane.inbound import Call
     from tests.flow.door.conftest import Caller, House
 
@@ -338,3 +339,26 @@ def test_over_tls_a_connection_serves_as_in_the_clear(open_house: OpenHouse, tls
         assert b"POST /3 " == caller.send(REQUEST % b"/3" + b"junk\r\n\r\n").read_reply().body
         assert 400 == caller.read_reply().status
         assert b"" == caller.read_to_end()
+
+
+@pytest.mark.parametrize("is_encrypted", [False, True])
+def test_a_connection_that_closed_a_moment_ago_does_not_disturb_the_drain(
+    open_house: OpenHouse, tls: Contexts, *, is_encrypted: bool
+) -> None:
+    """
+    For a few steps of the loop its transport is closed and its loss not yet told; over TLS its socket is gone then.
+    """
+    for steps in range(8):
+        house = open_house(tls=tls if is_encrypted else None)
+        with house.connect():
+            house.wait_for_doors(1, "IDLE")
+            (door,) = house.hall.doors
+
+            async def close_and_drain(door: Door, house: House, steps: int) -> None:
+                door._wire.abort()
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                house.hall.draining = True
+
+            house.run(close_and_drain(door, house, steps))
+            house.wait_for_doors(0)
