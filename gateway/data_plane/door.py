@@ -26,11 +26,11 @@ from gateway.clock import create_request_id
 from gateway.data_plane.answer import Answer
 from gateway.data_plane.body import Body, ChunkedBody, EmptyBody, SizedBody
 from gateway.data_plane.bounds import Bounds
-from gateway.data_plane.deadline import Deadline
 from gateway.data_plane.hall import Admission, Hall
 from gateway.data_plane.head import Head
 from gateway.data_plane.inbound import Call, CallerLeft, CallerStalled
 from gateway.data_plane.wire import Wire
+from gateway.deadline import Deadline
 from gateway.errors import CallerError, Reason
 
 if TYPE_CHECKING:
