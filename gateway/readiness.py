@@ -1,9 +1,12 @@
 """
 How a node is, in one value: what both planes' health paths answer from.
+
+The worker knows it; the control plane asks for it over the worker's socket, where it is one line of JSON.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -11,7 +14,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Readiness", "State"]
+__all__ = ["ASKING", "Readiness", "State"]
+
+ASKING = b"readiness\n"
+"""The line that asks a worker for it."""
 
 
 class State(StrEnum):
@@ -50,3 +56,20 @@ class Readiness:
         Whether calls are served.
         """
         return self.state in {State.READY, State.DEGRADED}
+
+    def render(self) -> bytes:
+        """
+        As one line; `parse` is its inverse.
+        """
+        return json.dumps({"state": self.state, "details": dict(self.details)}).encode() + b"\n"
+
+    @classmethod
+    def parse(cls, line: bytes) -> Readiness:
+        """
+        What `render` made.
+
+        Raises:
+            ValueError: It is not that, or not all of it.
+        """
+        found = json.loads(line)
+        return cls(State(found["state"]), found["details"])

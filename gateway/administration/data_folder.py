@@ -13,15 +13,16 @@ import ipaddress
 import os
 import pwd
 import shlex
-import ssl
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from gateway.errors import OperatorError, OperatorReason
 from gateway.size import render_size
+from gateway.tls import load_tls
 
 if TYPE_CHECKING:
+    import ssl
     from types import TracebackType
     from typing import Self
 
@@ -171,26 +172,7 @@ def create_tls_context(settings: Settings) -> ssl.SSLContext | None:
     if cert_file is None or key_file is None:
         name = "GATEWAY_TLS_CERT_FILE" if cert_file is None else "GATEWAY_TLS_KEY_FILE"
         raise OperatorError(OperatorReason.TLS_UNUSABLE, f"{name} is not set. Set both TLS files, or neither.")
-    for path in (cert_file, key_file):
-        try:
-            path.open("rb").close()
-        except OSError as error:
-            raise OperatorError(
-                OperatorReason.TLS_UNUSABLE,
-                f"The TLS file {path} cannot be read: {error.strerror}. Correct its path, or let this user read it.",
-            ) from None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        # An empty pass phrase: without one OpenSSL would ask for it on the terminal and a service would hang.
-        context.load_cert_chain(cert_file, key_file, password="")
-    except (ssl.SSLError, ValueError):
-        raise OperatorError(
-            OperatorReason.TLS_UNUSABLE,
-            f"{cert_file} and {key_file} cannot be used. They must be PEM, the key without a pass phrase and that of "
-            "the first certificate.",
-        ) from None
-    return context
+    return load_tls(cert_file, key_file)
 
 
 class ServingLock:
@@ -201,6 +183,15 @@ class ServingLock:
     def __init__(self, descriptor: int, path: Path) -> None:
         self._descriptor: int | None = descriptor
         self._path = path
+
+    @property
+    def descriptor(self) -> int:
+        """
+        What holds it: whoever is handed this holds it too.
+        """
+        if self._descriptor is None:
+            raise ValueError("the right to serve was given up")
+        return self._descriptor
 
     def close(self) -> None:
         """

@@ -7,8 +7,10 @@ Reads no setting. It prints a token that nobody asked for, which opens nothing b
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shlex
+import signal
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -19,10 +21,10 @@ import uvloop
 
 from gateway.administration import callers, credentials, grants, installation, tokens, upstreams
 from gateway.administration.desk import Desk
-from gateway.cli.node import Node, bind, wait_for_end
+from gateway.cli.node import Addresses, bind, plan_node, start_supervisor
 from gateway.cli.output import print_note, print_value
 from gateway.clock import SystemClock
-from gateway.errors import OperatorError
+from gateway.errors import OperatorError, OperatorReason
 from gateway.logs import configure_logging
 from gateway.secret import Secret
 from gateway.settings.model import Settings
@@ -31,6 +33,8 @@ from gateway.simulator import Simulator
 if TYPE_CHECKING:
     import argparse
     import socket
+    import subprocess
+    from collections.abc import AsyncIterator
 
 __all__ = ["run"]
 
@@ -56,19 +60,62 @@ def run(args: argparse.Namespace) -> int:
 async def _demonstrate(folder: Path, *, as_json: bool) -> None:
     simulator = Simulator(folder / "noojee")
     settings = Settings(data_dir=folder / "data", node="demo", max_connections=100, journal_reserve=1024**2)
-    async with wait_for_end() as ended:
+    async with _wait_for_end() as ended:
         await simulator.start()
         try:
             token = await asyncio.to_thread(_set_up, settings, simulator)
             with _bind_next_free(_CALLERS_PORT) as callers_socket, _bind_next_free(_ADMIN_PORT) as admin_socket:
-                node = await Node.open(settings, callers_socket, admin_socket, None)
-                try:
-                    _print_lines(_describe(node, settings, token), as_json=as_json)
-                    await ended.wait()
-                finally:
-                    await node.close()
+                addresses = Addresses.find(settings, callers_socket, admin_socket)
+                plan = plan_node(
+                    settings, callers_socket, admin_socket, ready="ready\n", as_json=as_json, ends_with_input=True
+                )
+                node = start_supervisor(plan)
+            await _accompany(node, ended, _describe(addresses, settings, token), as_json=as_json)
         finally:
             await simulator.stop()
+
+
+async def _accompany(node: subprocess.Popen[bytes], ended: asyncio.Event, lines: _Lines, *, as_json: bool) -> None:
+    """
+    Print the lines once the node is ready, and return when it has ended: told to by us, or by itself.
+
+    Raises:
+        OperatorError: It ended by itself, and has told why.
+    """
+    died = asyncio.create_task(asyncio.to_thread(node.wait))
+    with node:
+        try:
+            if await _is_ready(node):
+                _print_lines(lines, as_json=as_json)
+                told = asyncio.create_task(ended.wait())
+                await asyncio.wait((died, told), return_when=asyncio.FIRST_COMPLETED)
+                told.cancel()
+        finally:
+            if node.stdin is not None:
+                node.stdin.close()
+            code = await died
+    if code != 0:
+        raise OperatorError(OperatorReason.INTERNAL, f"the gateway ended with exit code {code}")
+
+
+async def _is_ready(node: subprocess.Popen[bytes]) -> bool:
+    return node.stdout is not None and await asyncio.to_thread(node.stdout.readline) != b""
+
+
+@contextlib.asynccontextmanager
+async def _wait_for_end() -> AsyncIterator[asyncio.Event]:
+    """
+    An event that SIGTERM and Ctrl-C set. More of them change nothing.
+    """
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    try:
+        yield ended
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
 
 
 def _set_up(settings: Settings, simulator: Simulator) -> Secret:
@@ -118,12 +165,12 @@ class _Lines:
     audit: str
 
 
-def _describe(node: Node, settings: Settings, token: Secret) -> _Lines:
-    base = f"{node.addresses.callers}/servicemanager/rest/CallManagementAPI"
+def _describe(addresses: Addresses, settings: Settings, token: Secret) -> _Lines:
+    base = f"{addresses.callers}/servicemanager/rest/CallManagementAPI"
     authorization = shlex.quote(f"Authorization: Bearer {token.reveal()}")
     return _Lines(
-        callers=node.addresses.callers,
-        admin=node.addresses.admin,
+        callers=addresses.callers,
+        admin=addresses.admin,
         token=token,
         curl=[f"curl -sS -i -X POST -H {authorization} {shlex.quote(f'{base}/{call}')}" for call in _CALLS],
         audit=f"GATEWAY_DATA_DIR={shlex.quote(str(settings.data_dir))} {_command()} audit tail",

@@ -1,20 +1,21 @@
 """
-A node in one process: both planes wired together, from bound sockets to the last closed file.
+From settings to a node's processes: what is looked at and taken before, and what supervisor and planes are told.
 
-`serve` and `demo` both run it. The wiring is here because neither plane may know the other.
+`serve` and `demo` both start a node here. The wiring is here because neither plane may know the other.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
-import gc
 import ipaddress
+import json
 import logging
+import os
 import resource
-import signal
 import socket
+import subprocess
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,21 +23,23 @@ from gateway.administration.change import settle_changes
 from gateway.administration.desk import RESERVE_BYTES
 from gateway.audit.journal import Journal, StreamBusyError
 from gateway.clock import SystemClock
-from gateway.control_plane.process import ControlPlane
+from gateway.control_plane.plan import ControlPlanePlan
 from gateway.custody import AuditKey, Ring
 from gateway.data_plane.bounds import Bounds
-from gateway.data_plane.worker import Worker, WorkerPlan
+from gateway.data_plane.plan import WorkerPlan
 from gateway.errors import OperatorError, OperatorReason
 from gateway.registry.store import Store
+from gateway.supervisor.lifeline import Assignment
+from gateway.supervisor.plan import PlanePlan, SupervisorPlan
+from gateway.supervisor.signals import block_ending_signals
 from gateway.upstream.request import Timeouts
 
 if TYPE_CHECKING:
-    import ssl
-    from collections.abc import AsyncIterator
+    from typing import NoReturn
 
     from gateway.settings.model import Settings
 
-__all__ = ["Addresses", "Node", "bind", "prepare", "raise_file_limit", "wait_for_end"]
+__all__ = ["Addresses", "become_supervisor", "bind", "plan_node", "prepare", "raise_file_limit", "start_supervisor"]
 
 _logger = logging.getLogger(__name__)
 
@@ -45,6 +48,9 @@ _FILES_BESIDE_CALLERS = 64
 
 _FILES_A_CALL = 2
 """A caller's connection and the upstream's."""
+
+_END_MARGIN_SECONDS = 20.0
+"""What a plane may take to end beyond its drain: two for answers, five for connections, the rest for a slow disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,68 +62,22 @@ class Addresses:
     callers: str
     admin: str
 
-
-class Node:
-    """
-    Both planes, from `open` to `close`.
-    """
-
-    def __init__(self, worker: Worker, control_plane: ControlPlane, addresses: Addresses) -> None:
-        self._worker = worker
-        self._control_plane = control_plane
-        self.addresses = addresses
-
     @classmethod
-    async def open(
-        cls, settings: Settings, callers: socket.socket, admin: socket.socket, ssl_context: ssl.SSLContext | None
-    ) -> Node:
+    def find(cls, settings: Settings, callers: socket.socket, admin: socket.socket) -> Addresses:
         """
-        Close the calls that a crash left open, and serve on both sockets.
-
-        Raises:
-            OperatorError: With what to do.
-            StorageError: The journal cannot be written.
+        Those of two bound sockets.
         """
-        scheme = "http" if ssl_context is None else "https"
-        addresses = Addresses(_render_url(scheme, callers), _render_url(scheme, admin))
-        worker = await Worker.open(_plan(settings), SystemClock())
-        control_plane = ControlPlane(worker.readiness, frozenset({settings.node.lower()}), ssl_context)
-        node = cls(worker, control_plane, addresses)
-        try:
-            await worker.serve([callers], ssl_context)
-            await control_plane.open([admin])
-        except BaseException:
-            await node.close()
-            raise
-        # What is there now stays: modules, the catalogue, tokens. Unless it is set aside, each full collection goes
-        # through all of it, which stops every call for some 50 ms.
-        gc.collect()
-        gc.freeze()
-        return node
+        scheme = "http" if settings.tls_cert_file is None else "https"
+        return cls(_render_url(scheme, callers), _render_url(scheme, admin))
 
-    async def close(self) -> None:
+    def render_ready_line(self, *, as_json: bool) -> str:
         """
-        Drain and end both planes; the journal closes last.
+        What `serve` prints, newline included (contract section 3).
         """
-        await self._worker.drain()
-        await self._control_plane.close()
-        await self._worker.close()
-
-
-@contextlib.asynccontextmanager
-async def wait_for_end() -> AsyncIterator[asyncio.Event]:
-    """
-    An event that SIGTERM and Ctrl-C set. More of them change nothing: the drain is bounded by itself.
-    """
-    loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
-    try:
-        yield ended
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
+        if as_json:
+            ready = {"event": "ready", "callers": self.callers, "admin": self.admin, "pid": os.getpid()}
+            return json.dumps(ready) + "\n"
+        return f"ready callers={self.callers} admin={self.admin}\n"
 
 
 def prepare(settings: Settings) -> None:
@@ -195,6 +155,95 @@ def raise_file_limit(max_connections: int) -> int:
             max_connections,
         )
     return min(max_connections, allowed)
+
+
+def plan_node(
+    settings: Settings,
+    callers: socket.socket,
+    admin: socket.socket,
+    *,
+    ready: str,
+    as_json: bool,
+    lock: int | None = None,
+    ends_with_input: bool = False,
+) -> SupervisorPlan:
+    """
+    What the supervisor is told. See `SupervisorPlan`.
+    """
+    control_plane = ControlPlanePlan(settings.run_dir, settings.node)
+    return SupervisorPlan(
+        worker=_plan_plane(settings, "gateway.data_plane", callers, _plan(settings).render()),
+        control_plane=_plan_plane(settings, "gateway.control_plane", admin, control_plane.render()),
+        ready=ready,
+        end_seconds=settings.drain_timeout.total_seconds() + _END_MARGIN_SECONDS,
+        log_level=settings.log_level,
+        as_json=as_json,
+        lock=lock,
+        ends_with_input=ends_with_input,
+    )
+
+
+def become_supervisor(plan: SupervisorPlan) -> NoReturn:
+    """
+    Go on as the supervisor, under the same process id and with none of what was loaded to read settings.
+    """
+    told = _write_plan(plan)
+    for descriptor in (told, *plan.descriptors):
+        os.set_inheritable(descriptor, True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with block_ending_signals():  # until the supervisor hears them: none may find it without a handler
+        # The last words are for whoever reads the list of processes.
+        os.execv(sys.executable, [*_supervise(told), "noojee-gateway", "serve"])  # noqa: S606 - our own interpreter
+
+
+def start_supervisor(plan: SupervisorPlan) -> subprocess.Popen[bytes]:
+    """
+    A supervisor as a process of its own, with both its standard streams in our hand.
+    """
+    told = _write_plan(plan)
+    try:
+        with block_ending_signals():
+            return subprocess.Popen(  # noqa: S603 - our own interpreter and modules
+                _supervise(told),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                pass_fds=(told, *plan.descriptors),
+            )
+    finally:
+        os.close(told)
+
+
+def _write_plan(plan: SupervisorPlan) -> int:
+    """
+    A pipe's descriptor from which the plan can be read; it is a few thousand bytes, which any pipe holds.
+    """
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w", encoding="utf-8") as pipe:
+        pipe.write(plan.render())
+    return reading
+
+
+def _supervise(told: int) -> list[str]:
+    return [*_find_python(), "-m", "gateway.cli.supervise", str(told)]
+
+
+def _find_python() -> list[str]:
+    """
+    Our interpreter, which is not to look for modules in the working folder, unless we ourselves were found so.
+    """
+    return [sys.executable] if sys.path[:1] == [os.getcwd()] else [sys.executable, "-P"]  # noqa: PTH109 - a text
+
+
+def _plan_plane(settings: Settings, module: str, listener: socket.socket, plan: dict[str, object]) -> PlanePlan:
+    cert_file, key_file = settings.tls_cert_file, settings.tls_key_file
+    assignment = Assignment(
+        listener=listener.fileno(),
+        log_level=settings.log_level,
+        tls_files=(str(cert_file), str(key_file)) if cert_file is not None and key_file is not None else None,
+        plan=plan,
+    )
+    return PlanePlan([*_find_python(), "-m", module], assignment.render(), listener.fileno())
 
 
 def _plan(settings: Settings) -> WorkerPlan:

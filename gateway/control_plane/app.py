@@ -28,7 +28,7 @@ __all__ = ["create_app"]
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
 
 
-def create_app(readiness: Callable[[], Readiness], host_names: frozenset[str]) -> FastAPI:
+def create_app(readiness: Callable[[], Awaitable[Readiness]], host_names: frozenset[str]) -> FastAPI:
     """
     The application on the operators' port.
 
@@ -58,7 +58,7 @@ def create_app(readiness: Callable[[], Readiness], host_names: frozenset[str]) -
 
     @app.get("/readyz")
     async def tell_readiness() -> Response:
-        now = readiness()
+        now = await readiness()
         return JSONResponse({"state": now.state, **now.details}, status_code=200 if now.is_ready else 503)
 
     @app.exception_handler(HTTPException)

@@ -17,7 +17,7 @@ from gateway.control_plane.app import create_app
 if TYPE_CHECKING:
     import socket
     import ssl
-    from collections.abc import Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
     from gateway.readiness import Readiness
 
@@ -37,7 +37,10 @@ class ControlPlane:
     """
 
     def __init__(
-        self, readiness: Callable[[], Readiness], host_names: frozenset[str], ssl_context: ssl.SSLContext | None
+        self,
+        readiness: Callable[[], Awaitable[Readiness]],
+        host_names: frozenset[str],
+        ssl_context: ssl.SSLContext | None,
     ) -> None:
         config = uvicorn.Config(
             create_app(readiness, host_names),

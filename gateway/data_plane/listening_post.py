@@ -2,8 +2,8 @@
 The worker's own socket, over which a verb says which version it has committed and waits until that is in force.
 
 One line each way: the registry's version as decimal text; or `ring` and a version of the master key, to ask whether we
-have it. Only the effective user's processes are heard: the file is 0600 and the peer's uid is asked of the kernel where
-it can tell.
+have it; or `readiness`, with which the control plane asks how we are, and which is answered with JSON. Only the
+effective user's processes are heard: the file is 0600 and the peer's uid is asked of the kernel where it can tell.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ import sys
 from typing import TYPE_CHECKING
 
 from gateway.errors import OperatorError, OperatorReason
+from gateway.readiness import ASKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from gateway.custody import Ring
     from gateway.data_plane.snapshots import Snapshots
+    from gateway.readiness import Readiness
 
 __all__ = ["ListeningPost"]
 
@@ -35,10 +38,11 @@ class ListeningPost:
     Listens on `<run_dir>/<stream>.sock`.
     """
 
-    def __init__(self, path: Path, snapshots: Snapshots, ring: Ring) -> None:
+    def __init__(self, path: Path, snapshots: Snapshots, ring: Ring, *, readiness: Callable[[], Readiness]) -> None:
         self._path = path
         self._snapshots = snapshots
         self._ring = ring
+        self._readiness = readiness
         self._server: asyncio.Server | None = None
 
     async def open(self) -> None:
@@ -81,9 +85,11 @@ class ListeningPost:
         try:
             if _is_ours(writer.get_extra_info("socket")):
                 line = await reader.readline()
-                if line.endswith(b"\n") and await self._is_in_force(line[:-1]):
+                if line == ASKING:
+                    writer.write(self._readiness().render())
+                elif line.endswith(b"\n") and await self._is_in_force(line[:-1]):
                     writer.write(line)
-                    await writer.drain()
+                await writer.drain()
         except (ConnectionError, ValueError):
             pass  # a verb that went away, or a line that is none
         finally:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gateway.access.limits import Permits
@@ -23,12 +22,12 @@ from gateway.audit.summary import AnonymousSummary
 from gateway.custody import AuditKey, Ring
 from gateway.data_plane.app import create_app
 from gateway.data_plane.authentication import Authenticator
-from gateway.data_plane.bounds import Bounds
 from gateway.data_plane.deciding import Deciding
 from gateway.data_plane.hall import Hall
 from gateway.data_plane.key_sightings import KeySightings
 from gateway.data_plane.listening_post import ListeningPost
 from gateway.data_plane.pipeline import Pipeline
+from gateway.data_plane.plan import WorkerPlan
 from gateway.data_plane.running import Running
 from gateway.data_plane.server import CallersServer
 from gateway.data_plane.snapshots import Snapshots
@@ -38,15 +37,12 @@ from gateway.readiness import Readiness, State
 from gateway.registry.feed import Feed
 from gateway.registry.store import Store
 from gateway.upstream.client import HttpxUpstreams
-from gateway.upstream.pair_book import LONGEST_LIFETIME_SECONDS
-from gateway.upstream.request import Timeouts
 
 if TYPE_CHECKING:
     import socket
     import ssl
     from collections.abc import Coroutine
     from datetime import datetime
-    from pathlib import Path
 
     from gateway.access.snapshot import Snapshot
     from gateway.audit.event import Event
@@ -64,28 +60,12 @@ _ANSWER_SECONDS = 2.0
 """How long calls that were ended at the end of a drain may take to be answered and recorded."""
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerPlan:
-    """
-    What a worker is told: plain values, no settings object.
-    """
-
-    data_dir: Path
-    run_dir: Path
-    master_key_file: Path
-    node: str
-    number_country: str
-    bounds: Bounds = field(default_factory=Bounds)
-    timeouts: Timeouts = field(default_factory=Timeouts)
-    hash_pair_seconds: float = LONGEST_LIFETIME_SECONDS
-    drain_seconds: float = 10.0
-    journal_reserve_bytes: int = 0
-    snapshot_max_age_seconds: float = 24 * 3600.0
-
-
 class Worker:
     """
     One data-plane process's parts. Open with `await Worker.open(...)`; `close` ends what `open` began.
+
+    Attributes:
+        has_control_plane: What whoever keeps the two planes says of the other. Without one calls are served (law 8).
     """
 
     def __init__(
@@ -130,8 +110,11 @@ class Worker:
             refused=self._count_refusal,
             bounds=plan.bounds,
         )
-        self._post = ListeningPost(plan.run_dir / f"{journal.stream}.sock", self._snapshots, ring)
+        self._post = ListeningPost(
+            plan.run_dir / f"{journal.stream}.sock", self._snapshots, ring, readiness=self.readiness
+        )
         self._server: CallersServer | None = None
+        self.has_control_plane = True
 
     @classmethod
     async def open(cls, plan: WorkerPlan, clock: Clock) -> Worker:
@@ -161,6 +144,8 @@ class Worker:
         Begin to serve on bound sockets; returns when calls are accepted.
         """
         await self._post.open()
+        # A verb that has committed since we read, and found nobody to tell, must not be overtaken by a call.
+        await self._snapshots.refresh()
         self._server = CallersServer(self._hall, ssl_context=ssl_context)
         await self._server.start(sockets)
         self._start(self._snapshots.follow())
@@ -175,7 +160,7 @@ class Worker:
             state = State.UNREADY
         elif self._running.draining:
             state = State.DRAINING
-        elif not self._snapshots.readable:
+        elif not (self._snapshots.readable and self.has_control_plane):
             state = State.DEGRADED
         return Readiness(
             state,
@@ -185,6 +170,7 @@ class Worker:
                 "snapshot_version": self._snapshots.current.version,
                 "snapshot_age_seconds": round(self._snapshots.age_seconds, 1),
                 "calls_running": len(self._running),
+                "control_plane": "running" if self.has_control_plane else "not running",
             },
         )
 

@@ -12,7 +12,6 @@ import http.client
 import itertools
 import json
 import random
-import signal
 import sys
 import tempfile
 import threading
@@ -136,8 +135,7 @@ def run_soak(
                 load = Load(gateway, token, extensions)
                 threads = load.run()
                 time.sleep(chance.uniform(0, LONGEST_LIFE_SECONDS))
-                gateway.process.send_signal(signal.SIGKILL)
-                gateway.process.wait(10)
+                gateway.kill()
                 load.stopped.set()
                 for thread in threads:
                     thread.join(20)

@@ -288,11 +288,12 @@ def test_the_kernel_may_fail_a_sync_of_a_running_gateway(installation: Installat
     token = installation.add_caller("crm", [("everything", ["*"])])
     statuses = []
     with installation.serve() as gateway:
+        worker = gateway.worker_pid
         for turn in (1, 2):
             inject = f"inject=fdatasync:error=EIO:when={turn}"
             traced = [strace, "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", inject]
-            with subprocess.Popen([*traced, "-p", str(gateway.process.pid)], stderr=subprocess.DEVNULL) as tracer:
-                wait_until(lambda: is_traced(gateway.process.pid), "it is traced")
+            with subprocess.Popen([*traced, "-p", str(worker)], stderr=subprocess.DEVNULL) as tracer:
+                wait_until(lambda: is_traced(worker), "it is traced")
                 target = f"{API}/dial?number=0412345678&extenOrUniqueId=SIP/{turn}"
                 statuses.append(gateway.call(target, token).status)
                 wait_until(lambda: gateway.call("/readyz", method="GET").status == 503, "it failed")

@@ -189,8 +189,7 @@ def test_a_gateway_starts_on_a_full_disk_and_refuses_calls_until_there_is_room(
         noojee.break_next("CallManagementAPI/dial", "delay", 2)
         dialling = Dialling.begin(gateway, token, noojee)
         journal_disk.fill()
-        gateway.process.kill()
-        gateway.process.wait(10)
+        gateway.kill()
         dialling.join(20)
     with installation.serve() as gateway:
         call_until_refused(gateway, token)
@@ -347,8 +346,8 @@ def limit_file_size(gateway: Gateway, size_bytes: int) -> None:
     """
     Let the gateway lengthen no file beyond this: a full disk for those who may not mount one.
     """
-    _, hard = resource.prlimit(gateway.process.pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(gateway.process.pid, resource.RLIMIT_FSIZE, (size_bytes, hard))
+    _, hard = resource.prlimit(gateway.worker_pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(gateway.worker_pid, resource.RLIMIT_FSIZE, (size_bytes, hard))
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux limits a running process")

@@ -255,14 +255,15 @@ def test_a_worker_that_does_not_answer_is_told_and_the_change_stands(place: Plac
     with place.installation.desk() as desk:
         spare = tokens.issue(desk, "crm", expires_in=None)[1].reveal()
     token_id = spare.split("_")[1]
-    os.kill(place.gateway.process.pid, signal.SIGSTOP)
+    worker = place.gateway.worker_pid
+    os.kill(worker, signal.SIGSTOP)
     try:
         began = time.monotonic()
         revoked = place.installation.verb("token", "revoke", token_id, "--json")
         took = time.monotonic() - began
         issued = place.installation.verb("token", "issue", "crm")
     finally:
-        os.kill(place.gateway.process.pid, signal.SIGCONT)
+        os.kill(worker, signal.SIGCONT)
 
     assert (1, "") == (revoked.returncode, revoked.stdout)
     assert '"reason": "not_acknowledged"' in revoked.stderr
@@ -284,8 +285,7 @@ def test_with_nobody_running_a_verb_returns_at_once(installation: Installation) 
         tokens.revoke(desk, token.split("_")[1])
         alone = time.monotonic() - began
         with installation.serve() as gateway:
-            gateway.process.kill()
-            gateway.process.wait(10)
+            gateway.kill()
         assert (installation.data_dir / "run" / "worker-0.sock").is_socket()
         began = time.monotonic()
         callers.disable(desk, "crm")

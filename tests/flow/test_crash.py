@@ -32,8 +32,7 @@ def test_a_kill_between_intent_and_outcome_is_closed_as_unknown(installation: In
         dialling = threading.Thread(target=dial)
         dialling.start()
         wait_until(noojee.requests, "the dial is at Noojee")
-        gateway.process.kill()
-        gateway.process.wait(10)
+        gateway.kill()
         dialling.join()
     assert ["call.intended"] == [call["tag"] for call in installation.calls()]
 

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx2
 import pytest
-from installation import API, CAMPAIGN_API, call
+from installation import API, CAMPAIGN_API, call, find_children
 from leak_scanner import Scanner
 from leak_story import KEYS, plant_keys
 from outputs import Outputs
@@ -68,7 +68,11 @@ def test_the_demo_shows_its_token_where_it_prints_it_and_no_key(folder: Path) ->
         outputs.add_response("a call", call(port, target, token))
         outputs.add_response("a call", call(port, f"{target}&apiKey={token}"))
         outputs.add_response("a call", call(port, f"{target}&apiKey={secrets['global.key']!s}"))
-    outputs.add_process("demo", program.process.pid)
+    (supervisor,) = find_children(program.process.pid)
+    planes = find_children(supervisor)
+    assert 2 == len(planes)
+    for pid in (program.process.pid, supervisor, *planes):
+        outputs.add_process(f"process {pid} of demo", pid)
     outputs.add_files(data_dir, aside=[data_dir / "master.key", data_dir / "audit.key"])
     outputs.add_files(demo_folder / "noojee", aside=keys)
     assert 0 == program.interrupt()

@@ -4,9 +4,11 @@ What becomes of Noojee's replies, whole and broken.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import socket
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +18,7 @@ from gateway.administration import upstreams
 from gateway.simulator import run_in_background
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from noojee import House, Noojee
@@ -200,7 +203,7 @@ def test_a_caller_that_reads_slowly_holds_the_upstream_back(house: House, noojee
         head = f"POST {START} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {house.tokens['all']}\r\n\r\n"
         caller.sendall(head.encode())
         caller.recv(1024)
-        status = (f"/proc/{house.gateway.process.pid}/status",)
+        status = (f"/proc/{house.gateway.worker_pid}/status",)
         before = _resident_kilobytes(status[0])
         house.call(f"{API}/hangup?extenOrUniqueId=1")  # the gateway serves others meanwhile
 
@@ -242,7 +245,7 @@ def test_a_certificate_that_is_not_trusted_keeps_the_call_here(noojee: Noojee, t
 
 def test_an_upstream_that_is_not_there_is_told(noojee: Noojee, tmp_path: Path) -> None:
     """
-    Refused connection: 502 `upstream_unreachable`, proven not sent.
+    Refused connection: 502 `upstream_unreachable`, proven not sent, tried once more and not a third time.
     """
     house = Installation(tmp_path / "data", noojee.simulator)
     with socket.socket() as taken:
@@ -253,8 +256,56 @@ def test_an_upstream_that_is_not_there_is_told(noojee: Noojee, tmp_path: Path) -
             response = gateway.call(START, token)
 
     assert (502, "upstream_unreachable") == (response.status, response.reason)
-    assert ["call.intended", "call.ended"] == [each["tag"] for each in house.calls()]
-    assert "not_sent" == house.calls()[-1]["outcome"]
+    expected = [("call.intended", 1, None), ("call.ended", 1, "not_sent")]
+    expected += [("call.intended", 2, None), ("call.ended", 2, "not_sent")]
+    assert expected == [(each["tag"], each["attempt"], each.get("outcome")) for each in house.calls()]
+
+
+def test_an_upstream_that_comes_back_is_reached_by_the_second_attempt(noojee: Noojee, tmp_path: Path) -> None:
+    """
+    The first connection is closed before its handshake; nothing was sent on it, and the caller notices nothing.
+    """
+    house = Installation(tmp_path / "data", noojee.simulator)
+    with open_once_closing(noojee.simulator.url) as url:
+        house.set_up(url=url)
+        token = house.add_caller("crm", [("everything", ["*"])])
+        with house.serve() as gateway:
+            response = gateway.call(START, token)
+
+    assert 200 == response.status
+    assert ["not_sent", "succeeded"] == [each["outcome"] for each in house.calls() if each["tag"] == "call.ended"]
+    assert 1 == len(noojee.requests())
+
+
+@contextlib.contextmanager
+def open_once_closing(url: str) -> Iterator[str]:
+    """
+    A way to the simulator whose first connection is closed at once; every later one is passed through.
+    """
+    port = int(url.rpartition(":")[2])
+
+    def pass_on(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while piece := source.recv(65536):
+                target.sendall(piece)
+        with contextlib.suppress(OSError):
+            target.shutdown(socket.SHUT_WR)
+
+    def serve(listener: socket.socket) -> None:
+        listener.accept()[0].close()
+        caller = listener.accept()[0]
+        with caller, socket.create_connection(("127.0.0.1", port)) as target:
+            back = threading.Thread(target=pass_on, args=(target, caller))
+            back.start()
+            pass_on(caller, target)
+            back.join()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(20)
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        yield f"https://127.0.0.1:{listener.getsockname()[1]}"
+        thread.join()
 
 
 def test_noojee_that_does_not_answer_in_time_is_told(noojee: Noojee, tmp_path: Path) -> None:

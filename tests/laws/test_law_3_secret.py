@@ -177,14 +177,16 @@ def render_forms(text: str) -> list[bytes]:
 
 def read_process_list(house: House) -> bytes:
     """
-    What anybody on the machine sees of our process.
+    What anybody on the machine sees of our processes.
     """
-    pid = house.gateway.process.pid
-    seen = subprocess.run(["ps", "-ww", "-o", "args=", "-p", str(pid)], capture_output=True, check=True).stdout
-    environment = Path(f"/proc/{pid}/environ")
-    if environment.exists():
-        seen += environment.read_bytes()
-    assert b"gateway" in seen
+    pids = house.gateway.pids
+    listed = ",".join(map(str, pids))
+    seen = subprocess.run(["ps", "-ww", "-o", "args=", "-p", listed], capture_output=True, check=True).stdout
+    assert len(pids) == 3 == seen.count(b" -m gateway.")
+    for pid in pids:
+        environment = Path(f"/proc/{pid}/environ")
+        if environment.exists():
+            seen += environment.read_bytes()
     return seen
 
 

@@ -4,6 +4,8 @@ A whole gateway for flow tests: its data folder, its verbs as processes, `serve`
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import http.client
 import json
 import os
@@ -136,7 +138,7 @@ class Installation:
     @contextmanager
     def serve(self, **settings: str) -> Iterator[Gateway]:
         """
-        `serve` as a process, on free ports, ended by SIGTERM at the end.
+        `serve` in a session of its own, as in a terminal of its own, on free ports, ended by SIGTERM at the end.
         """
         environment = self._environment() | {"GATEWAY_PORT": "0", "GATEWAY_ADMIN_PORT": "0"} | settings
         errors = (self.data_dir / "serve.log").open("ab")
@@ -145,19 +147,20 @@ class Installation:
             stdout=subprocess.PIPE,
             stderr=errors,
             env=environment,
+            start_new_session=True,
         )
         errors.close()
         try:
-            yield Gateway(process, _read_ready(process, self.data_dir / "serve.log"))
+            yield Gateway(process, _read_ready(process, self.data_dir / "serve.log"), self.data_dir)
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
                 try:
                     process.wait(30)
                 except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait(10)
+                    kill_session(process)
                     raise
+            wait_until_all_ended(self.data_dir)
             if process.stdout is not None:
                 process.stdout.close()
 
@@ -197,10 +200,49 @@ class Installation:
 class Gateway:
     """
     A running `serve`.
+
+    Attributes:
+        process: The supervisor, which is what a user starts, signals and waits for.
     """
 
     process: subprocess.Popen[bytes]
     ready: Mapping[str, Any]
+    data_dir: Path
+
+    @property
+    def worker_pid(self) -> int:
+        """
+        The process that serves callers, writes the journal and holds the registry's snapshot.
+        """
+        return self._find_plane("gateway.data_plane")
+
+    @property
+    def control_plane_pid(self) -> int:
+        """
+        The process that serves operators.
+        """
+        return self._find_plane("gateway.control_plane")
+
+    @property
+    def pids(self) -> list[int]:
+        """
+        Every process of it.
+        """
+        return [self.process.pid, *find_children(self.process.pid)]
+
+    def kill(self) -> None:
+        """
+        What a power cut does to it: SIGKILL for all its processes at once. Returns when none of them holds anything.
+        """
+        kill_session(self.process)
+        wait_until_all_ended(self.data_dir)
+
+    def _find_plane(self, module: str) -> int:
+        def find() -> list[int]:
+            return [pid for pid, words in find_children(self.process.pid).items() if words.endswith(f" -m {module}")]
+
+        (pid,) = wait_until(find, f"{module} runs")
+        return int(pid)
 
     @property
     def port(self) -> int:
@@ -260,13 +302,47 @@ def wait_until(condition: Any, what: str, seconds: float = 10.0, *, every_second
     return found
 
 
+def find_children(pid: int) -> dict[int, str]:
+    """
+    The processes that a process has started and that have not ended, with their command lines.
+    """
+    listed = subprocess.run(["ps", "-A", "-ww", "-o", "pid=,ppid=,stat=,args="], capture_output=True, check=True)
+    rows = [line.split(None, 3) for line in listed.stdout.decode(errors="replace").splitlines()]
+    return {int(row[0]): row[3] for row in rows if row[1] == str(pid) and not row[2].startswith("Z")}
+
+
+def kill_session(process: subprocess.Popen[bytes]) -> None:
+    """
+    SIGKILL for every process of a session that was started by `process`.
+    """
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(10)
+
+
+def wait_until_all_ended(data_dir: Path) -> None:
+    """
+    Return when none of a node's processes is left: all of them hold the right to serve for as long as they live.
+    """
+    with contextlib.suppress(FileNotFoundError), (data_dir / "serve.lock").open("rb") as lock:
+        wait_until(lambda: _is_free(lock.fileno()), "all processes of the node have ended", 30)
+
+
+def _is_free(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 def _read_ready(process: subprocess.Popen[bytes], log: Path) -> Mapping[str, Any]:
     if process.stdout is None:
         raise AssertionError("standard output is not piped")
     readable, _, _ = select.select([process.stdout], [], [], START_SECONDS)
     line = process.stdout.readline() if readable else b""
     if not line:
-        process.kill()
+        kill_session(process)
         raise AssertionError(f"serve did not become ready:\n{log.read_text()}")
     ready: Mapping[str, Any] = json.loads(line)
     return ready

@@ -181,8 +181,7 @@ def die_while_dialling(story: Story, gateway: Gateway) -> None:
         head = f"POST {DIAL} HTTP/1.1\r\nHost: x\r\nX-API-Key: {story.tokens['all']}\r\n\r\n"
         connection.sendall(head.encode())
         wait_until(lambda: len(story.noojee.requests()) > before, "the dial is at Noojee")
-        gateway.process.kill()
-        gateway.process.wait(10)
+        gateway.kill()
 
 
 def exhaust_connections(story: Story, gateway: Gateway, connections: int) -> None:
@@ -199,10 +198,10 @@ def lose_the_journal(story: Story, gateway: Gateway) -> None:
     """
     A disk without space, for as long as it takes to be told.
     """
-    _, hard = resource.prlimit(gateway.process.pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(gateway.process.pid, resource.RLIMIT_FSIZE, (0, hard))
+    _, hard = resource.prlimit(gateway.worker_pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(gateway.worker_pid, resource.RLIMIT_FSIZE, (0, hard))
     wait_until(lambda: story.call(gateway, LIST).status == 503, "a call is refused")
-    resource.prlimit(gateway.process.pid, resource.RLIMIT_FSIZE, (hard, hard))
+    resource.prlimit(gateway.worker_pid, resource.RLIMIT_FSIZE, (hard, hard))
     wait_until(lambda: story.call(gateway, LIST).status == 200, "calls are served again")
 
 

@@ -158,7 +158,8 @@ class Story:
         before = len(self.outputs.places)
         self.outputs.add_files(data_dir, aside=[data_dir / "master.key", data_dir / "audit.key"])
         if gateway is not None:
-            self.outputs.add_process(f"serve {when}", gateway.process.pid)
+            for pid in gateway.pids:
+                self.outputs.add_process(f"process {pid} of serve {when}", pid)
         assert len(self.outputs.places) > before
 
     def _next(self) -> int:

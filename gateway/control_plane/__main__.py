@@ -1,0 +1,41 @@
+"""
+`python -m gateway.control_plane`: the control plane's process, as the supervisor starts it.
+"""
+
+from __future__ import annotations
+
+import functools
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+import uvloop
+
+from gateway.control_plane.asking import ask_workers
+from gateway.control_plane.plan import ControlPlanePlan
+from gateway.control_plane.process import ControlPlane
+from gateway.supervisor.lifeline import live
+
+if TYPE_CHECKING:
+    from gateway.supervisor.lifeline import Assignment, Lifeline
+
+
+def _run(lifeline: Lifeline, assignment: Assignment) -> None:
+    uvloop.run(_serve(lifeline, assignment))
+
+
+async def _serve(lifeline: Lifeline, assignment: Assignment) -> None:
+    plan = ControlPlanePlan.parse(assignment.plan)
+    readiness = functools.partial(ask_workers, plan.run_dir)
+    control_plane = ControlPlane(readiness, frozenset({plan.node.lower()}), assignment.load_tls())
+    with socket.socket(fileno=assignment.listener) as operators:
+        try:
+            await control_plane.open([operators])
+            lifeline.tell_ready()
+            await lifeline.wait_for_end()
+        finally:
+            await control_plane.close()
+
+
+if __name__ == "__main__":
+    sys.exit(live(_run))

@@ -1,0 +1,53 @@
+"""
+`python -m gateway.data_plane`: a worker's process, as the supervisor starts it.
+
+Takes its stream's lock, closes what a worker before it left open, and serves until its lifeline ends.
+"""
+
+from __future__ import annotations
+
+import gc
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+import uvloop
+
+from gateway.clock import SystemClock
+from gateway.data_plane.plan import WorkerPlan
+from gateway.data_plane.worker import Worker
+from gateway.supervisor.lifeline import live
+from gateway.supervisor.orders import CONTROL_PLANE_DOWN, CONTROL_PLANE_UP
+
+if TYPE_CHECKING:
+    from gateway.supervisor.lifeline import Assignment, Lifeline
+
+
+def _run(lifeline: Lifeline, assignment: Assignment) -> None:
+    uvloop.run(_serve(lifeline, assignment))
+
+
+async def _serve(lifeline: Lifeline, assignment: Assignment) -> None:
+    ssl_context = assignment.load_tls()
+    with socket.socket(fileno=assignment.listener) as callers:
+        worker = await Worker.open(WorkerPlan.parse(assignment.plan), SystemClock())
+
+        def take_order(order: str) -> None:
+            if order in {CONTROL_PLANE_DOWN, CONTROL_PLANE_UP}:
+                worker.has_control_plane = order == CONTROL_PLANE_UP
+
+        try:
+            await worker.serve([callers], ssl_context)
+            # What is there now stays: modules, the catalogue, tokens. Unless it is set aside, each full collection
+            # goes through all of it, which stops every call for some 50 ms.
+            gc.collect()
+            gc.freeze()
+            lifeline.tell_ready()
+            await lifeline.wait_for_end(take_order)
+        finally:
+            await worker.drain()
+            await worker.close()
+
+
+if __name__ == "__main__":
+    sys.exit(live(_run))

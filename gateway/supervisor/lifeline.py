@@ -1,0 +1,162 @@
+"""
+A plane's end of the two pipes to its supervisor: what it is told, what it tells, and when it is to end.
+
+Standard input begins with the assignment, one line of JSON; then come orders, one a line; and its end is the order to
+drain and end, whether the supervisor has closed it or is no more. Standard output is for the supervisor alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from gateway.errors import OperatorError, OperatorReason, StorageError
+from gateway.logs import configure_logging, render_exception
+from gateway.supervisor.orders import END
+from gateway.supervisor.signals import ignore_ending_signals
+from gateway.tls import load_tls
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Mapping
+
+__all__ = ["Assignment", "Lifeline", "live"]
+
+_STDIN, _STDOUT = 0, 1
+_READ_BYTES = 65536
+_UNEXPECTED = 70  # EX_SOFTWARE in sysexits(3), as for the command line
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """
+    What a plane's process is told when it starts.
+
+    Attributes:
+        listener: The descriptor of a bound socket.
+        tls_files: Paths of certificate and key; None for plain HTTP.
+        plan: What the plane itself is told, in a form of its own.
+    """
+
+    listener: int
+    log_level: str
+    tls_files: tuple[str, str] | None
+    plan: Mapping[str, Any]
+
+    def render(self) -> str:
+        """
+        As one line; `parse` is its inverse.
+        """
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def parse(cls, line: bytes) -> Assignment:
+        """
+        What `render` made.
+        """
+        return cls(**json.loads(line))
+
+    def load_tls(self) -> ssl.SSLContext | None:
+        """
+        What the port speaks TLS with.
+
+        Raises:
+            OperatorError: `tls_unusable`.
+        """
+        return load_tls(*self.tls_files) if self.tls_files is not None else None
+
+
+class Lifeline:
+    """
+    The pipes, as the plane's process uses them.
+    """
+
+    def __init__(self) -> None:
+        self._unread = b""
+
+    def read_assignment(self) -> Assignment | None:
+        """
+        Wait for the first line; None when the supervisor has gone before it said anything.
+        """
+        while b"\n" not in self._unread:
+            data = os.read(_STDIN, _READ_BYTES)
+            if not data:
+                return None
+            self._unread += data
+        line, _, self._unread = self._unread.partition(b"\n")
+        return Assignment.parse(line)
+
+    def tell_ready(self) -> None:
+        """
+        Connections are served from now on.
+        """
+        self._tell({"ready": True})
+
+    def tell_failure(self, reason: OperatorReason, detail: str) -> None:
+        """
+        Why the process ends.
+        """
+        self._tell({"failed": reason, "detail": detail})
+
+    async def wait_for_end(self, take_order: Callable[[str], None] | None = None) -> None:
+        """
+        Return when the process is to end; orders that come before go to `take_order`.
+        """
+        loop = asyncio.get_running_loop()
+        ended = asyncio.Event()
+        orders: list[str] = []
+
+        def hear() -> None:
+            data = os.read(_STDIN, _READ_BYTES)
+            if not data:
+                loop.remove_reader(_STDIN)
+                ended.set()
+            *lines, self._unread = (self._unread + data).split(b"\n")
+            for line in lines:
+                orders.append(line.decode())
+                if take_order is not None:
+                    take_order(orders[-1])
+
+        loop.add_reader(_STDIN, hear)
+        await ended.wait()
+        if orders[-1:] != [END]:
+            _logger.warning("the supervisor is gone; this process ends too")
+
+    def _tell(self, word: Mapping[str, object]) -> None:
+        with contextlib.suppress(BrokenPipeError):  # nobody is left to be told, and the lifeline has ended too
+            os.write(_STDOUT, json.dumps(word).encode() + b"\n")
+
+
+def live(serve: Callable[[Lifeline, Assignment], None]) -> int:
+    """
+    A plane's process from its first instant to its exit code.
+
+    Args:
+        serve: Does everything; returns when the lifeline has ended.
+    """
+    ignore_ending_signals()
+    lifeline = Lifeline()
+    assignment = lifeline.read_assignment()
+    if assignment is None:
+        return 0
+    configure_logging(assignment.log_level)
+    try:
+        serve(lifeline, assignment)
+    except OperatorError as error:
+        lifeline.tell_failure(error.reason, error.detail)
+    except StorageError as error:
+        lifeline.tell_failure(OperatorReason.JOURNAL_UNAVAILABLE, error.detail)
+    except Exception as error:  # the edge; the supervisor tells of it
+        _logger.debug("an exception ends the process", exc_info=error)
+        lifeline.tell_failure(OperatorReason.INTERNAL, f"unexpected error: {render_exception(error)}")
+        return _UNEXPECTED
+    else:
+        return 0
+    return 1

@@ -1,0 +1,140 @@
+"""
+One plane's process, as the supervisor holds it: started, heard, told, ended.
+
+Two pipes lead to it. Its standard input is its lifeline: what it is told comes there, and when that ends, because we
+ended it or because we are gone, it drains and ends. Its standard output is how it tells that it is ready, or why it
+cannot be; the end of that is its death. It shares our standard error, where it logs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+from gateway.supervisor.orders import END
+from gateway.supervisor.signals import block_ending_signals
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from gateway.supervisor.backoff import Backoff
+    from gateway.supervisor.plan import PlanePlan
+
+__all__ = ["Plane"]
+
+_READ_BYTES = 65536
+
+
+class Plane:
+    """
+    At most one process at a time.
+
+    Args:
+        name: For the log.
+        plan: What to start, and what to hand it.
+        descriptors: What it is handed besides its socket.
+        backoff: How long it is left dead.
+
+    Attributes:
+        due_at: When it is to be started again; None while it runs, and when it is not to be.
+        is_ready: Whether the process that runs has said so.
+    """
+
+    def __init__(self, name: str, plan: PlanePlan, descriptors: Iterable[int], backoff: Backoff) -> None:
+        self.name = name
+        self.due_at: float | None = None
+        self.is_ready = False
+        self._plan = plan
+        self._descriptors = (plan.listener, *descriptors)
+        self._backoff = backoff
+        self._process: subprocess.Popen[bytes] | None = None
+        self._unread = b""
+        self._started_at = 0.0
+
+    @property
+    def is_running(self) -> bool:
+        """
+        Whether there is a process, ready or not.
+        """
+        return self._process is not None
+
+    def start(self, now: float) -> int:
+        """
+        Start a process. Returns the descriptor on which it is heard.
+        """
+        # Blocked from its first instant: it takes its orders over its lifeline, and what a terminal or a service
+        # manager sends to all processes at once reaches it through us.
+        with block_ending_signals():
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
+                self._plan.words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=self._descriptors
+            )
+        self.due_at, self._started_at, self._unread = None, now, b""
+        self.tell(self._plan.assignment)
+        if self._process.stdout is None:
+            raise RuntimeError("its standard output is not piped")
+        return self._process.stdout.fileno()
+
+    def tell(self, line: str) -> None:
+        """
+        Say something to it; to nobody, when it is not there.
+        """
+        if self._process is not None and self._process.stdin is not None and not self._process.stdin.closed:
+            with contextlib.suppress(BrokenPipeError):  # it has just died, and will be heard of
+                os.write(self._process.stdin.fileno(), line.encode() + b"\n")
+
+    def hear(self) -> Iterator[dict[str, object]]:
+        """
+        What it says next.
+
+        Raises:
+            EOFError: It will say nothing more, for it has ended: `bury` it.
+        """
+        if self._process is None or self._process.stdout is None:
+            raise EOFError
+        data = os.read(self._process.stdout.fileno(), _READ_BYTES)
+        if not data:
+            raise EOFError
+        *lines, self._unread = (self._unread + data).split(b"\n")
+        for line in lines:
+            with contextlib.suppress(ValueError):  # something printed what it should not have: there it does no harm
+                yield dict(json.loads(line))
+
+    def bury(self, now: float) -> tuple[int, float]:
+        """
+        After its last word: leave no zombie.
+
+        Returns:
+            How it ended, negative for a signal, and how many seconds it is to be left dead.
+        """
+        if self._process is None:
+            raise RuntimeError(f"the {self.name} does not run")
+        with self._process:  # closes both pipes and waits
+            pass
+        code = self._process.returncode
+        self._process, self.is_ready = None, False
+        return code, self._backoff.find_pause(now - self._started_at)
+
+    def end(self) -> None:
+        """
+        Tell it to drain and end. Again, or to nobody, it does nothing.
+        """
+        self.due_at = None
+        if self._process is not None and self._process.stdin is not None:
+            self.tell(END)
+            self._process.stdin.close()
+
+    def kill(self) -> None:
+        """
+        End it at once.
+        """
+        if self._process is not None:
+            self._process.send_signal(signal.SIGKILL)
+
+    def __repr__(self) -> str:
+        if self._process is None:
+            return f"<Plane {self.name}: dead>"
+        return f"<Plane {self.name}: {self._process.pid}, {'ready' if self.is_ready else 'not ready'}>"
