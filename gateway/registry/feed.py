@@ -9,6 +9,7 @@ version than ours, or another file under its name, is a backup that was put back
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from datetime import datetime
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from gateway.access.credential import Credential
     from gateway.access.token_map import TokenEntry
-    from gateway.registry.reading import Reading
+    from gateway.registry.reading import Reading, TokenState
     from gateway.registry.store import Store
 
 __all__ = ["Feed", "Update", "load_snapshot"]
@@ -84,14 +85,17 @@ class Feed:
 
     def load(self) -> Snapshot:
         """
-        The first snapshot, for a start: nobody decides on the feed's map yet.
+        The first snapshot, for a start, once: nobody decides on the feed's map yet, so it is filled at once.
 
         Raises:
             StorageError: As `read`.
         """
-        update = self.read(None)
-        update.finish()
-        return update.snapshot
+        with self._one_file() as file, self._reading() as registry:
+            for rows in registry.iterate_usable_tokens(_SLICE):
+                self._tokens.put((row[0], _as_entry(row)) for row in rows)
+            snapshot = self._read_snapshot(registry)
+        self._file = file
+        return snapshot
 
     def version(self) -> int:
         """
@@ -103,65 +107,77 @@ class Feed:
         version = self._store.version()
         return version if self._file == self._find_file() else _NOBODYS_VERSION
 
-    def read(self, known: Snapshot | None) -> Update:
+    def read(self, known: Snapshot) -> Update:
         """
         What must change so that the present version is in force instead of `known`.
 
         Args:
-            known: The snapshot that was in force last, with its update finished; None for none.
+            known: The snapshot that was in force last, with its update finished.
 
         Raises:
             StorageError: It cannot be read, holds what no release of ours wrote, or was replaced meanwhile.
         """
-        file = self._find_file()
-        try:
-            with self._store.reading() as registry:
-                is_whole = known is None or file != self._file or registry.version < known.version
-                update = self._read(registry, None if is_whole else known)
-        except (KeyError, TypeError, ValueError) as error:
-            # Without the text: it may quote a row.
-            raise StorageError(f"The registry {self._store.path} is damaged ({type(error).__name__}).") from None
-        if file != self._find_file():
-            raise StorageError(f"The registry {self._store.path} was replaced while it was read.")
+        with self._one_file() as file, self._reading() as registry:
+            is_whole = file != self._file or registry.version < known.version
+            update = self._read(registry, None if is_whole else known)
         self._file = file
         return update
 
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[Reading]:
+        try:
+            with self._store.reading() as registry:
+                yield registry
+        except (KeyError, TypeError, ValueError) as error:
+            # Without the text: it may quote a row.
+            raise StorageError(f"The registry {self._store.path} is damaged ({type(error).__name__}).") from None
+
     def _read(self, registry: Reading, known: Snapshot | None) -> Update:
-        credentials = registry.find_credentials()
-        callers = self._read_callers(registry, credentials)
-        snapshot = Snapshot(
-            version=registry.version,
-            tokens=self._tokens,
-            callers=MappingProxyType(callers),
-            credentials=MappingProxyType(credentials),
-            fingerprints=MappingProxyType(registry.find_fingerprints()),
-        )
-        removed: list[bytes] = []
-        added: list[tuple[bytes, TokenEntry]] = []
-        usable: set[bytes] = set()
-        rows = registry.iterate_tokens(changed_after=known.version if known else None, slice_size=_SLICE)
-        for digest, token_id, caller_name, expires_at, is_usable in self._pausing(rows):
-            if not is_usable:
-                removed.append(digest)
-                continue
-            usable.add(digest)
-            expires = datetime.fromisoformat(expires_at) if expires_at else None
-            entry = (token_id, sys.intern(caller_name), expires)
-            if not self._tokens.holds(digest, entry):
-                added.append((digest, entry))
-        suspects = None
-        if known is not None:
+        """
+        All changes since a version, or since nobody knows which.
+        """
+        snapshot = self._read_snapshot(registry)
+        changes: Iterator[tuple[list[TokenState], bool]]
+        suspects: set[str] | None = None
+        if known is None:
+            changes = ((rows, True) for rows in registry.iterate_usable_tokens(_SLICE))
+        else:
+            changes = registry.iterate_changed_tokens(known.version, _SLICE)
             changed = registry.find_changed_callers(known.version)
-            suspects = {name for name in known.callers if name in changed or name not in callers}
+            suspects = {name for name in known.callers if name in changed or name not in snapshot.callers}
+        removed: list[bytes] = []
+        added: dict[bytes, TokenEntry] = {}
+        usable: set[bytes] = set()
+        for rows, are_usable in self._pausing(changes):
+            if not are_usable:
+                removed += [row[0] for row in rows]
+                continue
+            for row in rows:
+                digest, entry = row[0], _as_entry(row)
+                usable.add(digest)
+                if not self._tokens.holds(digest, entry):
+                    added[digest] = entry
         removed += self._find_left(suspects, usable)
         return Update(snapshot, self._tokens, removed, added)
 
+    def _read_snapshot(self, registry: Reading) -> Snapshot:
+        credentials = registry.find_credentials()
+        return Snapshot(
+            version=registry.version,
+            tokens=self._tokens,
+            callers=MappingProxyType(self._read_callers(registry, credentials)),
+            credentials=MappingProxyType(credentials),
+            fingerprints=MappingProxyType(registry.find_fingerprints()),
+        )
+
     def _read_callers(self, registry: Reading, credentials: Mapping[str, Credential]) -> dict[str, Caller]:
         grants: dict[str, list[Grant]] = {}
-        for row in self._pausing(_in_slices(registry.find_grants(), _ROWS_SLICE)):
-            rules = tuple(parse_rule(parameter, text) for parameter, text in row.rules)
-            grant = Grant(row.grant_id, credentials[row.credential_name], row.operations, rules, row.allow_unique_ids)
-            grants.setdefault(row.caller_name, []).append(grant)
+        for rows in self._pausing(_in_slices(registry.find_grants(), _ROWS_SLICE)):
+            for row in rows:
+                rules = tuple(parse_rule(parameter, text) for parameter, text in row.rules)
+                credential = credentials[row.credential_name]
+                grant = Grant(row.grant_id, credential, row.operations, rules, row.allow_unique_ids)
+                grants.setdefault(row.caller_name, []).append(grant)
         return {
             row.name: Caller(
                 name=row.name,
@@ -170,7 +186,8 @@ class Feed:
                 grants=tuple(grants.get(row.name, ())),
                 limits=Limits.resolve(row.rate_per_second, row.burst, row.concurrency),
             )
-            for row in self._pausing(_in_slices(registry.find_callers(), _ROWS_SLICE))
+            for rows in self._pausing(_in_slices(registry.find_callers(), _ROWS_SLICE))
+            for row in rows
             if row.is_enabled
         }
 
@@ -185,15 +202,26 @@ class Feed:
             return []
         return [
             digest
-            for digest, entry in self._pausing(self._tokens.iterate_slices(_SCAN_SLICE))
+            for entries in self._pausing(self._tokens.iterate_slices(_SCAN_SLICE))
+            for digest, entry in entries
             if digest not in usable and (suspects is None or entry[1] in suspects)
         ]
 
-    def _pausing(self, slices: Iterable[Iterable[T]]) -> Iterator[T]:
+    def _pausing(self, slices: Iterable[T]) -> Iterator[T]:
         for each in slices:
-            yield from each
+            yield each
             if self._pause_seconds:
                 time.sleep(self._pause_seconds)
+
+    @contextlib.contextmanager
+    def _one_file(self) -> Iterator[tuple[int, int]]:
+        """
+        Device and inode of the registry's file, which must be the same at the block's end.
+        """
+        file = self._find_file()
+        yield file
+        if file != self._find_file():
+            raise StorageError(f"The registry {self._store.path} was replaced while it was read.")
 
     def _find_file(self) -> tuple[int, int]:
         try:
@@ -220,7 +248,7 @@ class Update:
         snapshot: Snapshot,
         tokens: TokenMap,
         removed: list[bytes],
-        added: list[tuple[bytes, TokenEntry]],
+        added: dict[bytes, TokenEntry],
     ) -> None:
         self.snapshot = snapshot
         self._tokens = tokens
@@ -241,8 +269,7 @@ class Update:
         Put new and changed tokens into the map.
         """
         while self._added:
-            self._tokens.put(self._added[-_SLICE:])
-            del self._added[-_SLICE:]
+            self._tokens.put(self._added.popitem() for _ in range(min(_SLICE, len(self._added))))
             yield
 
     def finish(self) -> None:
@@ -261,3 +288,8 @@ class Update:
 def _in_slices(rows: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     for first in range(0, len(rows), size):
         yield rows[first : first + size]
+
+
+def _as_entry(row: TokenState) -> TokenEntry:
+    _, token_id, caller_name, expires_at = row
+    return token_id, sys.intern(caller_name), datetime.fromisoformat(expires_at) if expires_at else None

@@ -1,60 +1,59 @@
 """
 Reading the registry: one transaction's view of it, as values.
 
-Everything that one `Reading` returns is of one version, whatever others commit meanwhile.
+Everything that one `Reading` returns is of one version, whatever others commit meanwhile. The statements are plain SQL
+that PostgreSQL knows too; a placeholder is written as sqlite3 wants it, `:name`.
 """
 
 from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import TYPE_CHECKING
-
-from sqlalchemy import select
+from typing import TYPE_CHECKING, TypeAlias
 
 from gateway.access.credential import Credential, Kind
 from gateway.access.upstream import AuthMethod, Upstream
-from gateway.registry import schema
 from gateway.registry.rows import CallerRow, GrantRow, OwedEvent, TokenRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    import sqlite3
+    from collections.abc import Iterator, Mapping
     from typing import Any
 
-    from sqlalchemy import Connection, Row, Select
+__all__ = ["Reading", "TokenState"]
 
-    TokenState = Row[bytes, str, str, str | None, bool]
+TokenState: TypeAlias = "tuple[bytes, str, str, str | None]"
+"""Of a token: its digest, its id, its caller's name, and when it expires, as text."""
 
-__all__ = ["Reading"]
+_Row: TypeAlias = "tuple[Any, ...]"
 
+_UPSTREAMS = "SELECT name, host, port, prefix, auth, ca_pem FROM upstreams ORDER BY name"
+_CREDENTIALS = "SELECT credential_id, name, upstream_name, kind, owner, sealed FROM credentials ORDER BY name"
+_FINGERPRINTS = "SELECT fingerprint, name FROM credentials WHERE fingerprint IS NOT NULL ORDER BY name"
+_FINGERPRINT = "SELECT fingerprint FROM credentials WHERE name = :name"
+_CALLERS = "SELECT name, networks, query_token_allowed, is_enabled, rate_per_second, burst, concurrency FROM callers"
+_CHANGED_CALLERS = "SELECT name FROM callers WHERE changed_in > :version"
 _GRANTS = (
-    select(
-        schema.grants.c.grant_id,
-        schema.grants.c.caller_name,
-        schema.credentials.c.name,
-        schema.grants.c.operations,
-        schema.grants.c.rules,
-        schema.grants.c.allow_unique_ids,
-    )
-    .join_from(schema.grants, schema.credentials)
-    .order_by(schema.grants.c.sequence)
+    "SELECT grant_id, caller_name, name, operations, rules, allow_unique_ids FROM grants "
+    "JOIN credentials ON credentials.credential_id = grants.credential_id"
 )
-_TOKENS = select(
-    schema.tokens.c.token_id,
-    schema.tokens.c.caller_name,
-    schema.tokens.c.issued_at,
-    schema.tokens.c.expires_at,
-    schema.tokens.c.revoked_at,
-    schema.tokens.c.lifetime_seconds,
-).order_by(schema.tokens.c.issued_at, schema.tokens.c.token_id)
+_TOKENS = "SELECT token_id, caller_name, issued_at, expires_at, revoked_at, lifetime_seconds FROM tokens"
+_STATES = (
+    "SELECT digest, token_id, caller_name, expires_at FROM tokens JOIN callers ON callers.name = tokens.caller_name"
+)
+_IS_USABLE = "revoked_at IS NULL AND is_enabled"
+_OWED_EVENTS = "SELECT request_id, version, event FROM owed_events ORDER BY version"
 
 
 class Reading:
     """
     One consistent view. Lists are in the order in which they are shown: by name, grants and tokens the oldest first.
+
+    Args:
+        connection: With a transaction open.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
     @property
@@ -62,13 +61,16 @@ class Reading:
         """
         The registry's version in this view.
         """
-        return int(self._connection.execute(select(schema.meta.c.version)).scalar_one())
+        return int(self._connection.execute("SELECT version FROM meta").fetchone()[0])
 
     def find_upstreams(self) -> dict[str, Upstream]:
         """
         All upstreams, by name.
         """
-        return {row.name: _as_upstream(row) for row in self._all(select(schema.upstreams).order_by("name"))}
+        return {
+            name: Upstream(name=name, host=host, port=port, prefix=prefix, auth=AuthMethod(auth), ca_pem=ca_pem)
+            for name, host, port, prefix, auth, ca_pem in self._connection.execute(_UPSTREAMS)
+        }
 
     def find_upstream(self, name: str) -> Upstream | None:
         """
@@ -82,15 +84,15 @@ class Reading:
         """
         upstreams = self.find_upstreams()
         return {
-            row.name: Credential(
-                credential_id=row.credential_id,
-                name=row.name,
-                upstream=upstreams[row.upstream_name],
-                kind=Kind(row.kind),
-                owner=row.owner,
-                sealed=row.sealed,
+            name: Credential(
+                credential_id=credential_id,
+                name=name,
+                upstream=upstreams[upstream_name],
+                kind=Kind(kind),
+                owner=owner,
+                sealed=sealed,
             )
-            for row in self._all(select(schema.credentials).order_by("name"))
+            for credential_id, name, upstream_name, kind, owner, sealed in self._connection.execute(_CREDENTIALS)
         }
 
     def find_credential(self, name: str) -> Credential | None:
@@ -103,142 +105,142 @@ class Reading:
         """
         Keyed fingerprint of an API key -> name of the credential that holds it; of several the first by name.
         """
-        rows = self._all(select(schema.credentials.c.fingerprint, schema.credentials.c.name).order_by("name"))
         found: dict[bytes, str] = {}
-        for fingerprint, name in rows:
-            if fingerprint is not None:
-                found.setdefault(fingerprint, name)
+        for fingerprint, name in self._connection.execute(_FINGERPRINTS):
+            found.setdefault(fingerprint, name)
         return found
 
     def find_fingerprint(self, credential_name: str) -> bytes | None:
         """
         The keyed fingerprint of the API key that a credential holds.
         """
-        return self._connection.execute(
-            select(schema.credentials.c.fingerprint).where(schema.credentials.c.name == credential_name)
-        ).scalar_one_or_none()
+        row = self._connection.execute(_FINGERPRINT, {"name": credential_name}).fetchone()
+        return row[0] if row is not None else None
 
     def find_callers(self) -> list[CallerRow]:
         """
         All callers.
         """
-        return [_as_caller(row) for row in self._all(select(schema.callers).order_by("name"))]
+        return [_as_caller(row) for row in self._connection.execute(f"{_CALLERS} ORDER BY name")]
 
     def find_caller(self, name: str) -> CallerRow | None:
         """
         The caller of that name.
         """
-        rows = self._all(select(schema.callers).where(schema.callers.c.name == name))
-        return _as_caller(rows[0]) if rows else None
+        row = self._connection.execute(f"{_CALLERS} WHERE name = :name", {"name": name}).fetchone()
+        return _as_caller(row) if row is not None else None
 
     def find_grants(self, *, caller_name: str | None = None) -> list[GrantRow]:
         """
         All grants, or those of a caller.
         """
-        statement = _GRANTS if caller_name is None else _GRANTS.where(schema.grants.c.caller_name == caller_name)
-        return [_as_grant(row) for row in self._all(statement)]
+        return self._find_grants("" if caller_name is None else "WHERE caller_name = :name", {"name": caller_name})
 
     def find_grant(self, grant_id: str) -> GrantRow | None:
         """
         The grant of that id.
         """
-        rows = self._all(_GRANTS.where(schema.grants.c.grant_id == grant_id))
-        return _as_grant(rows[0]) if rows else None
+        found = self._find_grants("WHERE grant_id = :id", {"id": grant_id})
+        return found[0] if found else None
 
     def find_tokens(self, *, caller_name: str | None = None) -> list[TokenRow]:
         """
         All tokens, or those of a caller, revoked and expired ones too.
         """
-        statement = _TOKENS if caller_name is None else _TOKENS.where(schema.tokens.c.caller_name == caller_name)
-        return [_as_token(row) for row in self._all(statement)]
+        return self._find_tokens("" if caller_name is None else "WHERE caller_name = :name", {"name": caller_name})
 
     def find_token(self, token_id: str) -> TokenRow | None:
         """
         The token of that id.
         """
-        rows = self._all(_TOKENS.where(schema.tokens.c.token_id == token_id))
-        return _as_token(rows[0]) if rows else None
+        found = self._find_tokens("WHERE token_id = :id", {"id": token_id})
+        return found[0] if found else None
 
-    def iterate_tokens(self, *, changed_after: int | None, slice_size: int) -> Iterator[Sequence[TokenState]]:
+    def iterate_usable_tokens(self, slice_size: int) -> Iterator[list[TokenState]]:
         """
-        Tokens as the feed needs them, in slices: digest, token id, caller's name, expiry as text, whether it is usable.
+        All tokens that are neither revoked nor of a disabled caller, in no order.
 
-        Plain rows, because there may be a hundred thousand, and in slices, because to make one list of them would hold
-        the interpreter for as long.
+        In slices, because there may be a hundred thousand, and one list of them would hold the interpreter for as long.
 
         Args:
-            changed_after: Tokens that changed after that version, and all usable ones of callers that did, in no order,
-                some perhaps twice. None for all that are usable: not revoked, and of an enabled caller.
-            slice_size: The most rows of a slice.
+            slice_size: The most tokens of a slice.
         """
-        tokens, callers = schema.tokens.c, schema.callers.c
-        is_usable = tokens.revoked_at.is_(None) & callers.is_enabled
-        statement = select(
-            tokens.digest, tokens.token_id, tokens.caller_name, tokens.expires_at, is_usable.label("is_usable")
-        ).join_from(schema.tokens, schema.callers)
-        if changed_after is None:
-            statements = [statement.where(is_usable)]
-        else:
-            # Two statements and not an OR over two tables, for which SQLite would read all tokens.
-            statements = [
-                statement.where(tokens.changed_in > changed_after),
-                statement.where(callers.changed_in > changed_after, is_usable),
-            ]
-        for each in statements:
-            yield from self._connection.execute(each.execution_options(yield_per=slice_size)).partitions()
+        return self._iterate(f"{_STATES} WHERE {_IS_USABLE}", {}, slice_size)
+
+    def iterate_changed_tokens(self, changed_after: int, slice_size: int) -> Iterator[tuple[list[TokenState], bool]]:
+        """
+        What became of tokens after a version, in no order, some perhaps twice: slices, and whether those are usable.
+
+        Usable ones are those that changed, and all of callers that did; the others are those that changed.
+        """
+        version = {"version": changed_after}
+        # Several statements and not an OR over two tables, for which SQLite would read all tokens.
+        for where, is_usable in (
+            (f"tokens.changed_in > :version AND NOT ({_IS_USABLE})", False),
+            (f"tokens.changed_in > :version AND {_IS_USABLE}", True),
+            (f"callers.changed_in > :version AND {_IS_USABLE}", True),
+        ):
+            for each in self._iterate(f"{_STATES} WHERE {where}", version, slice_size):
+                yield each, is_usable
 
     def find_changed_callers(self, changed_after: int) -> frozenset[str]:
         """
         The names of callers that were added or changed after that version.
         """
-        callers = schema.callers.c
-        return frozenset(row.name for row in self._all(select(callers.name).where(callers.changed_in > changed_after)))
+        rows = self._connection.execute(_CHANGED_CALLERS, {"version": changed_after})
+        return frozenset(name for (name,) in rows)
 
     def find_owed_events(self) -> list[OwedEvent]:
         """
         Events that the journal has not got yet, in the order of their changes.
         """
-        return [OwedEvent(*row) for row in self._all(select(schema.owed_events).order_by("version"))]
+        return [OwedEvent(*row) for row in self._connection.execute(_OWED_EVENTS)]
 
-    def _all(self, statement: Select[*tuple[Any, ...]]) -> Sequence[Row[*tuple[Any, ...]]]:
-        return self._connection.execute(statement).all()
+    def _find_grants(self, where: str, values: Mapping[str, object]) -> list[GrantRow]:
+        return [_as_grant(row) for row in self._connection.execute(f"{_GRANTS} {where} ORDER BY sequence", values)]
+
+    def _find_tokens(self, where: str, values: Mapping[str, object]) -> list[TokenRow]:
+        statement = f"{_TOKENS} {where} ORDER BY issued_at, token_id"
+        return [_as_token(row) for row in self._connection.execute(statement, values)]
+
+    def _iterate(self, statement: str, values: Mapping[str, object], slice_size: int) -> Iterator[list[TokenState]]:
+        rows = self._connection.execute(statement, values)
+        while piece := rows.fetchmany(slice_size):
+            yield piece
 
 
-def _as_upstream(row: Row[*tuple[Any, ...]]) -> Upstream:
-    return Upstream(
-        name=row.name, host=row.host, port=row.port, prefix=row.prefix, auth=AuthMethod(row.auth), ca_pem=row.ca_pem
-    )
-
-
-def _as_caller(row: Row[*tuple[Any, ...]]) -> CallerRow:
+def _as_caller(row: _Row) -> CallerRow:
+    name, networks, query_token_allowed, is_enabled, rate_per_second, burst, concurrency = row
     return CallerRow(
-        row.name,
-        tuple(json.loads(row.networks)),
-        row.query_token_allowed,
-        row.is_enabled,
-        row.rate_per_second,
-        row.burst,
-        row.concurrency,
+        name,
+        tuple(json.loads(networks)),
+        bool(query_token_allowed),
+        bool(is_enabled),
+        rate_per_second,
+        burst,
+        concurrency,
     )
 
 
-def _as_grant(row: Row[*tuple[Any, ...]]) -> GrantRow:
+def _as_grant(row: _Row) -> GrantRow:
+    grant_id, caller_name, credential_name, operations, rules, allow_unique_ids = row
     return GrantRow(
-        row.grant_id,
-        row.caller_name,
-        row.name,
-        tuple(json.loads(row.operations)),
-        tuple((parameter, rule) for parameter, rule in json.loads(row.rules)),
-        row.allow_unique_ids,
+        grant_id,
+        caller_name,
+        credential_name,
+        tuple(json.loads(operations)),
+        tuple((parameter, rule) for parameter, rule in json.loads(rules)),
+        bool(allow_unique_ids),
     )
 
 
-def _as_token(row: Row[*tuple[Any, ...]]) -> TokenRow:
+def _as_token(row: _Row) -> TokenRow:
+    token_id, caller_name, issued_at, expires_at, revoked_at, lifetime_seconds = row
     return TokenRow(
-        row.token_id,
-        row.caller_name,
-        datetime.fromisoformat(row.issued_at),
-        datetime.fromisoformat(row.expires_at) if row.expires_at else None,
-        datetime.fromisoformat(row.revoked_at) if row.revoked_at else None,
-        row.lifetime_seconds,
+        token_id,
+        caller_name,
+        datetime.fromisoformat(issued_at),
+        datetime.fromisoformat(expires_at) if expires_at else None,
+        datetime.fromisoformat(revoked_at) if revoked_at else None,
+        lifetime_seconds,
     )

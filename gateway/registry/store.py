@@ -11,11 +11,12 @@ import contextlib
 import os
 import sqlite3
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from gateway import durable
 from gateway.errors import OperatorError, OperatorReason, StorageError
+from gateway.registry.connections import Connections
 from gateway.registry.migrating import REVISIONS, find_revision, migrate
+from gateway.registry.reading import Reading
 from gateway.registry.reserve import Reserve
 
 if TYPE_CHECKING:
@@ -24,23 +25,10 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from sqlalchemy import Connection, Engine
-
-    from gateway.registry.reading import Reading
     from gateway.registry.transaction import Transaction
 
 __all__ = ["Store"]
 
-_BUSY_SECONDS = 5.0
-_PRAGMAS = (
-    "journal_mode=WAL",
-    "synchronous=FULL",
-    "fullfsync=ON",  # macOS: its fsync stops at the drive's cache
-    "foreign_keys=ON",
-    "secure_delete=ON",  # a removed key leaves the file, sealed or not
-)
-_WRITES = "gateway_writes"
-_NO_ROOM = frozenset({"SQLITE_FULL", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_WRITE", "SQLITE_CANTOPEN"})
 _MEANINGS = {
     "SQLITE_FULL": "the disk is full",
     "SQLITE_IOERR": "its disk is full or failing",
@@ -60,8 +48,7 @@ class Store:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.reserve = Reserve(path)
-        self._engine = _create_engine(path, self.reserve)
-        self._file: tuple[int, int] | None = None
+        self._connections = Connections(path, self.reserve)
 
     @classmethod
     def create(cls, path: Path) -> Store:
@@ -112,7 +99,7 @@ class Store:
             StorageError: It cannot be read.
         """
         with self._connect(writes=False) as connection:
-            return int(connection.exec_driver_sql("SELECT version FROM meta").scalar_one())
+            return Reading(connection).version
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Reading]:
@@ -122,8 +109,6 @@ class Store:
         Raises:
             StorageError: It cannot be read.
         """
-        from gateway.registry.reading import Reading
-
         with self._connect(writes=False) as connection:
             yield Reading(connection)
 
@@ -147,7 +132,7 @@ class Store:
         """
         Close all connections; the last to close a registry folds its log into the file. Idempotent.
         """
-        self._engine.dispose()
+        self._connections.close()
 
     def __enter__(self) -> Self:
         return self
@@ -161,34 +146,19 @@ class Store:
         return f"<Store {self.path}>"
 
     @contextlib.contextmanager
-    def _connect(self, *, writes: bool) -> Iterator[Connection]:
-        self._follow_path()
-        with _translate_errors(self.path), self._engine.connect() as connection:
-            connection = connection.execution_options(**{_WRITES: writes})  # noqa: PLW2901 - the same connection
-            with connection.begin():
-                yield connection
-
-    def _follow_path(self) -> None:
+    def _connect(self, *, writes: bool) -> Iterator[sqlite3.Connection]:
         """
-        Give up connections to a file that has no longer our name.
-
-        A connection goes on reading a registry that was moved away or replaced by a backup, so that nobody would notice
-        and no change would ever come into force.
-
-        Raises:
-            StorageError: Nothing has that name.
+        A connection with one transaction open, which is committed when the block ends and undone when it raises.
         """
-        try:
-            named = self.path.stat()
-        except OSError as error:
-            meaning = _MEANINGS["SQLITE_CANTOPEN"]
-            raise StorageError(
-                f"The registry {self.path} cannot be read or written: {meaning} ({durable.describe(error)})."
-            ) from error
-        file = (named.st_dev, named.st_ino)
-        if self._file not in {None, file}:
-            self._engine.dispose()
-        self._file = file
+        with _translate_errors(self.path), self._connections.lend() as connection:
+            # A writer takes the lock at once: a reader that becomes a writer fails when another was faster (SQLITE_BUSY
+            # without waiting, sqlite.org/isolation.html).
+            connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
+            yield connection
+            if writes:
+                commit(connection)
+            else:
+                connection.rollback()  # nothing was written; this ends the view
 
     def _bring_up_to_date(self, *, may_be_empty: bool) -> None:
         with self._connect(writes=False) as connection:
@@ -202,61 +172,24 @@ class Store:
                 "the data folder that was made with this one.",
             )
         if revision != REVISIONS[-1]:
-            with self._connect(writes=True) as connection:
-                migrate(connection)
+            with _translate_errors(self.path):
+                migrate(self._connections.open_one)
 
 
-def _create_engine(path: Path, reserve: Reserve) -> Engine:
-    from sqlalchemy import QueuePool, create_engine, event
-
-    def connect() -> sqlite3.Connection:
-        try:
-            return _open_connection(path)
-        except sqlite3.OperationalError as error:
-            # Without room for its shared memory SQLite does not even read.
-            if error.sqlite_errorname not in _NO_ROOM or not reserve.give_up():
-                raise
-        return _open_connection(path)
-
-    engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool, hide_parameters=True)
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        # A writer takes the lock at once: a reader that becomes a writer fails when another was faster (SQLITE_BUSY
-        # without waiting, sqlite.org/isolation.html).
-        writes = connection.get_execution_options().get(_WRITES, False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine
-
-
-def _open_connection(path: Path) -> sqlite3.Connection:
-    # mode=rw: a registry that is gone must be an error, never an empty one that denies everybody.
-    connection = sqlite3.connect(
-        f"file:{quote(os.fsencode(path.absolute()))}?mode=rw",
-        uri=True,
-        timeout=_BUSY_SECONDS,
-        isolation_level=None,  # transactions begin where the engine's `begin` says so: DDL is then transactional, too
-        check_same_thread=False,  # the pool lends a connection to one thread at a time
-    )
-    try:
-        for pragma in _PRAGMAS:
-            connection.execute(f"PRAGMA {pragma}")
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # opens the log files
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+def commit(connection: sqlite3.Connection) -> None:
+    """
+    End a transaction: what it wrote is on disk when this returns.
+    """
+    connection.commit()
 
 
 @contextlib.contextmanager
 def _translate_errors(path: Path) -> Iterator[None]:
-    from sqlalchemy.exc import SQLAlchemyError
-
     try:
         yield
-    except SQLAlchemyError as error:
-        name = getattr(getattr(error, "orig", None), "sqlite_errorname", "") or type(error).__name__
+    except sqlite3.Error as error:
+        # Without the statement's values, which no error of SQLite's holds (law 3).
+        name = getattr(error, "sqlite_errorname", "") or type(error).__name__
         primary = "_".join(name.split("_")[:2])  # SQLITE_READONLY_DIRECTORY is a kind of SQLITE_READONLY
         meaning = _MEANINGS.get(primary, "an error that is not expected")
         raise StorageError(f"The registry {path} cannot be read or written: {meaning} ({name}).") from error

@@ -19,11 +19,10 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, event
-
 from gateway.administration import keys
 from gateway.administration.desk import Desk
 from gateway.clock import SystemClock
+from gateway.registry import store
 
 CALLS = ("write", "pwrite", "fsync", "fdatasync", "ftruncate", "replace", "rename", "unlink")
 
@@ -54,11 +53,7 @@ class Steps:
         for name in CALLS:
             if hasattr(os, name):
                 setattr(os, name, self._wrap(name, getattr(os, name)))
-        event.listen(Engine, "commit", self._notice_commit)
-
-    def _notice_commit(self, connection: Connection) -> None:
-        if connection.get_execution_options().get("gateway_writes"):
-            self.take("commit")
+        store.commit = self._wrap("commit", store.commit)
 
     def _wrap(self, name: str, call: Any) -> Any:
         def step(*args: Any, **named: Any) -> Any:

@@ -146,7 +146,7 @@ def test_a_damaged_row_is_an_error_of_storage_without_the_row(store: Store) -> N
     The worker keeps its last snapshot on a StorageError; what stands in the row is not repeated.
     """
     with store._connect(writes=True) as connection:
-        connection.exec_driver_sql("UPDATE callers SET networks = '[\"marked-secret\"]'")
+        connection.execute("UPDATE callers SET networks = '[\"marked-secret\"]'")
     with pytest.raises(StorageError, match="damaged") as caught:
         load_snapshot(store)
 
@@ -176,7 +176,7 @@ def test_a_hundred_thousand_tokens_are_read_in_a_moment(store: Store) -> None:
     A whole reload follows every change, so it must not take seconds (measured: 0.4-0.8 s on two shared cores).
     """
     with store._connect(writes=True) as connection:
-        connection.exec_driver_sql(
+        connection.execute(
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) "
             "INSERT INTO tokens SELECT printf('%012d', i), 'crm', randomblob(32), '2026-05-03T09:15:00.000000Z', "
             "'2026-05-03T09:15:00.000000Z', NULL, NULL, 1 FROM n"

@@ -69,7 +69,7 @@ class Registry:
         self.loads += 1
         self.known.append(known.version)
         return Update(
-            Snapshot(self.read_version(), self.tokens, {}, {}), self.tokens, list(self.removed), list(self.added)
+            Snapshot(self.read_version(), self.tokens, {}, {}), self.tokens, list(self.removed), dict(self.added)
         )
 
 

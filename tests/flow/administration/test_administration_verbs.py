@@ -375,7 +375,7 @@ def test_a_verb_is_quick_with_many_tokens(office: Office, desk: Desk) -> None:
     A change reads what it needs, not everything.
     """
     with desk._store._connect(writes=True) as connection:
-        connection.exec_driver_sql(
+        connection.execute(
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50000) INSERT INTO tokens "
             "SELECT printf('%012d', i), 'crm', randomblob(32), '2026-05-03T09:15:00.000000Z', "
             "NULL, NULL, NULL, 1 FROM n"
