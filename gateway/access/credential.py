@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gateway.access.upstream import Upstream
 
-__all__ = ["Credential", "Kind"]
+__all__ = ["KEY_LEAST_LENGTH", "KEY_LONGEST_LENGTH", "Credential", "Kind"]
+
+KEY_LEAST_LENGTH = 8
+KEY_LONGEST_LENGTH = 256
+"""What a credential's API key has in characters. Noojee's have 36; what is shorter than the least is no key of ours."""
 
 
 class Kind(StrEnum):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from gateway.access.credential import KEY_LEAST_LENGTH, KEY_LONGEST_LENGTH
 from gateway.access.token import has_upstream_key_form, is_well_formed
 from gateway.errors import OperatorError, OperatorReason
 
@@ -21,7 +22,9 @@ __all__ = ["check_key", "parse_grant_id", "parse_name", "parse_owner", "parse_to
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _GRANT_ID = re.compile(r"g[0-9a-f]{12}")
 _TOKEN_ID = re.compile(r"[0-9A-Za-z]{12}")
-_KEY = re.compile(r"[!-~]{8,256}")  # printable ASCII: it goes up in a query, percent-encoded
+_KEY = re.compile(
+    rf"[!-~]{{{KEY_LEAST_LENGTH},{KEY_LONGEST_LENGTH}}}"
+)  # printable ASCII: it goes up in a query, percent-encoded
 _OWNER_LIMIT = 128
 
 
@@ -95,7 +98,8 @@ def check_key(key: Secret) -> None:
         raise _invalid("That is a token of this gateway, not an API key of Noojee.")
     if not _KEY.fullmatch(key.reveal()):
         raise _invalid(
-            "An API key is 8 to 256 printable ASCII characters without a space. Enter it alone, on one line."
+            f"An API key is {KEY_LEAST_LENGTH} to {KEY_LONGEST_LENGTH} printable ASCII characters without a space. "
+            "Enter it alone, on one line."
         )
 
 

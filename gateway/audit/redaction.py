@@ -13,6 +13,7 @@ import hmac
 import re
 from typing import TYPE_CHECKING
 
+from gateway.access.credential import KEY_LEAST_LENGTH
 from gateway.noojee.catalogue import PHONE_PARAMETERS
 from gateway.noojee.numbers import canonical_number
 
@@ -73,7 +74,7 @@ class Redactor:
         for parameter in parameters:
             if parameter.name not in operation.parameters:
                 strangers.append(self._mark(key, parameter.value.encode()))
-            elif _may_stand_as_text(operation, parameter) and not self._is_held_key(parameter.value):
+            elif self._stands_as_text(operation, parameter):
                 rendered[parameter.name] = {"text": parameter.value}
             else:
                 rendered[parameter.name] = self._mark(key, self._canonical(parameter).encode())
@@ -86,6 +87,11 @@ class Redactor:
         The HMAC of a body as it goes up, hexadecimal.
         """
         return _hmac(self._key_for_caller(caller_name), body)
+
+    def _stands_as_text(self, operation: Operation, parameter: Parameter) -> bool:
+        if not _may_stand_as_text(operation, parameter):
+            return False
+        return len(parameter.value) < KEY_LEAST_LENGTH or not self._is_held_key(parameter.value)
 
     def _mark(self, key: bytes, value: bytes) -> dict[str, str]:
         return {"hmac": _hmac(key, value), "key_id": self._key_id}
@@ -106,4 +112,4 @@ def _may_stand_as_text(operation: Operation, parameter: Parameter) -> bool:
 
 
 def _hmac(key: bytes, value: bytes) -> str:
-    return hmac.new(key, value, hashlib.sha256).hexdigest()
+    return hmac.digest(key, value, hashlib.sha256).hex()

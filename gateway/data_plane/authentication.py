@@ -7,8 +7,7 @@ key presented to us gets the same answer whether we hold it or not; only the jou
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.access.token import digest_token, has_upstream_key_form, is_well_formed
 from gateway.data_plane.carriers import Carrier, Presented, find_presented
@@ -25,8 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Authenticator", "Standing", "renew"]
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """
     Who calls, and by which version of the registry that was found.
 
@@ -72,6 +70,12 @@ class Authenticator:
         presented = find_presented(headers, query)
         if not presented:
             raise CallerError(Reason.TOKEN_MISSING)
+        if len(presented) == 1:
+            # Nearly every call: one text, and it is a token in force. What the map has is well-formed and no key.
+            text, carrier = presented[0]
+            digest = digest_token(text)
+            if digest in snapshot.tokens:
+                return _find_standing(snapshot, digest, carrier, now, in_query=carrier is Carrier.QUERY)
         self._notice_keys(snapshot, presented, peer)
         if any(has_upstream_key_form(each.text) for each in presented):
             raise CallerError(Reason.UPSTREAM_KEY_PRESENTED)

@@ -35,7 +35,7 @@ async def serve(application: Application, call: Call, answer: Answer) -> None:
     async def receive() -> _Message:
         nonlocal body_was_read
         if body_was_read:
-            await call.left.wait()
+            await call.wait_until_left()
             return {"type": "http.disconnect"}
         body_was_read = True
         return {"type": "http.request", "body": await call.body(), "more_body": False}

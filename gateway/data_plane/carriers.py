@@ -7,9 +7,8 @@ carrier: it is taken out unread (law 4).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.noojee.parameters import find_query_tokens
 
@@ -29,8 +28,7 @@ class Carrier(StrEnum):
     QUERY = "query"
 
 
-@dataclass(frozen=True, slots=True)
-class Presented:
+class Presented(NamedTuple):
     """
     A text that a caller presented where a token can be. It may be a Noojee key, so it has no printable form.
     """
@@ -50,14 +48,12 @@ def find_presented(headers: Sequence[tuple[bytes, bytes]], query: bytes) -> list
         headers: Names in lower case, values raw.
         query: Raw.
     """
-    presented = []
+    bearers, keys = [], []
     for name, value in headers:
         if name == b"authorization":
             scheme, _, rest = value.strip().partition(b" ")
-            if scheme.lower() == b"bearer" and rest.strip():
-                presented.append(Presented(rest.strip().decode("latin-1"), Carrier.AUTHORIZATION))
-    for name, value in headers:
-        if name == b"x-api-key" and value.strip():
-            presented.append(Presented(value.strip().decode("latin-1"), Carrier.X_API_KEY))
-    presented += [Presented(text, Carrier.QUERY) for text in find_query_tokens(query)]
-    return presented
+            if scheme.lower() == b"bearer" and (text := rest.strip()):
+                bearers.append(Presented(text.decode("latin-1"), Carrier.AUTHORIZATION))
+        elif name == b"x-api-key" and (text := value.strip()):
+            keys.append(Presented(text.decode("latin-1"), Carrier.X_API_KEY))
+    return bearers + keys + [Presented(text, Carrier.QUERY) for text in find_query_tokens(query)]

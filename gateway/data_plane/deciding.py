@@ -7,13 +7,13 @@ holds here: parameters are read from the very bytes that the request carries.
 
 from __future__ import annotations
 
-import asyncio
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
-from gateway.access.policy import decide, name_operation, resolve
+from gateway.access.policy import decide
 from gateway.data_plane.authentication import renew
 from gateway.data_plane.content import Content, read_content
+from gateway.data_plane.coverage import Coverages
 from gateway.errors import CallerError, Reason
 from gateway.noojee.catalogue import Effect
 from gateway.noojee.parameters import (
@@ -27,24 +27,22 @@ from gateway.outcome import Outcome
 from gateway.upstream.request import UpstreamRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-
-    from gateway.access.caller import Caller
+    from gateway.access.grant import Grant
     from gateway.access.policy import Decision
     from gateway.audit.journal import Journal
     from gateway.audit.redaction import Redactor
     from gateway.clock import Clock
     from gateway.data_plane.authentication import Standing
     from gateway.data_plane.call_record import CallRecord
+    from gateway.data_plane.coverage import Coverage
     from gateway.data_plane.inbound import Call
     from gateway.data_plane.running import Running, RunningCall
     from gateway.data_plane.snapshots import Snapshots
-    from gateway.noojee.catalogue import Catalogue, Operation
+    from gateway.noojee.catalogue import Catalogue
+    from gateway.noojee.parameters import Parameter
     from gateway.upstream.request import Timeouts
 
 __all__ = ["RETRY_REGISTRY_SECONDS", "RETRY_SOON_SECONDS", "Deciding"]
-
-T = TypeVar("T")
 
 RETRY_SOON_SECONDS = 5
 """`Retry-After` for what passes by itself: a restart, a full disk."""
@@ -52,7 +50,7 @@ RETRY_SOON_SECONDS = 5
 RETRY_REGISTRY_SECONDS = 60
 """`Retry-After` for what an operator must set right."""
 
-_PASSED_UP = (b"accept", b"accept-language")
+_PASSED_UP = frozenset({b"accept", b"accept-language"})
 
 
 class Deciding:
@@ -84,7 +82,7 @@ class Deciding:
     ) -> None:
         self._journal = journal
         self._snapshots = snapshots
-        self._catalogue = catalogue
+        self._coverages = Coverages(catalogue)
         self._redactor = redactor
         self._timeouts = timeouts
         self._clock = clock
@@ -107,24 +105,23 @@ class Deciding:
         if call.method != "POST":
             raise CallerError(Reason.METHOD_NOT_ALLOWED)
         path, raw_query = split_target(call.target)
-        operation = record.operation = running.operation = self._name_operation(record.standing.caller, path)
-        resolved = _allowed(resolve(record.standing.caller, operation), record)
-        content = read_content(operation, call.headers, await _unless_ended(running, call.body()))
+        coverage = self._coverages.find(record.standing, path)
+        operation = record.operation = running.operation = coverage.operation
+        _allowed(coverage.resolved, record)
+        content = read_content(operation, call.headers, await _read_body(call, running))
         if record.standing.snapshot is not self._snapshots.current:
             # Something changed while the body was on the way: decide by what is in force now.
             record.standing = running.standing = renew(running.standing, self._snapshots.current, self._clock.now())
             self._check_caller(call, record.standing)
-            self._name_operation(record.standing.caller, path)
-            resolved = _allowed(resolve(record.standing.caller, operation), record)
+            coverage = self._coverages.find(record.standing, path)
+            _allowed(coverage.resolved, record)
         query = strip_credentials(raw_query)
         parameters = parse_parameters(operation, query, content.form)
         record.parameters = self._redactor.render_parameters(operation, parameters, record.standing.caller.name)
         if content.body:
             record.body_bytes = len(content.body)
             record.body_hmac = self._redactor.mark_body(content.body, record.standing.caller.name)
-        grant = _allowed(decide(resolved, operation, parameters, self._number_country), record).grant
-        if grant is None:
-            raise CallerError(Reason.OPERATION_NOT_GRANTED)
+        grant = coverage.grant or self._choose_grant(coverage, parameters, record)
         running.grant = record.grant = grant
         poll_seconds = parse_poll_seconds(parameters) if operation.effect is Effect.LONG_POLL else POLL_DEFAULT_SECONDS
         return UpstreamRequest(
@@ -163,27 +160,24 @@ class Deciding:
         if standing.in_query and not caller.query_token_allowed:
             raise CallerError(Reason.QUERY_TOKEN_NOT_ALLOWED)
 
-    def _name_operation(self, caller: Caller, path: bytes) -> Operation:
-        operation = name_operation(self._catalogue, caller, path)
-        if operation is None:
-            raise CallerError(Reason.OPERATION_UNKNOWN)
-        return operation
+    def _choose_grant(self, coverage: Coverage, parameters: tuple[Parameter, ...], record: CallRecord) -> Grant:
+        decision = decide(coverage.resolved, coverage.operation, parameters, self._number_country)
+        grant = _allowed(decision, record).grant
+        if grant is None:
+            raise CallerError(Reason.OPERATION_NOT_GRANTED)
+        return grant
 
 
-async def _unless_ended(running: RunningCall, coroutine: Coroutine[object, object, T]) -> T:
+async def _read_body(call: Call, running: RunningCall) -> bytes:
     """
-    The coroutine's result, unless somebody ends the call first.
+    The call's body, unless somebody ends the call first.
     """
-    task: asyncio.Future[Any] = asyncio.ensure_future(coroutine)
-    try:
-        await asyncio.wait({task, running.ended}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        if not task.done():
-            task.cancel()
-    if not task.done():
-        raise _draining()
-    result: T = task.result()
-    return result
+    if not call.has_body:
+        return b""
+    if running.ended is None:
+        with running.interruptible():
+            return await call.body()
+    raise _draining()
 
 
 def _allowed(decision: Decision, record: CallRecord) -> Decision:
@@ -202,7 +196,7 @@ def _allowed(decision: Decision, record: CallRecord) -> Decision:
 
 
 def _headers_up(call: Call, content: Content) -> list[tuple[bytes, bytes]]:
-    headers = [(name, value) for name, value in call.headers if name in _PASSED_UP and value.isascii()]
+    headers = [header for header in call.headers if header[0] in _PASSED_UP and header[1].isascii()]
     if content.content_type is not None:
         headers.append((b"Content-Type", content.content_type))
     return headers

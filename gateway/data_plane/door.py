@@ -276,7 +276,7 @@ class Door(asyncio.Protocol):
         request_id = create_request_id()
         call = self._call = Call(self, head, self._body, request_id=request_id, peer=self._wire.peer)
         if self._has_eof:
-            call.left.set()
+            call.leave()
         answer = self._answer = Answer(self, request_id, method=head.method, http_version=head.version)
         task = self._task = self._loop.create_task(self._serve(call, answer))
         self._hall.running.add(task)
@@ -377,7 +377,7 @@ class Door(asyncio.Protocol):
 
     def _tell_left(self) -> None:
         if self._call is not None:
-            self._call.left.set()
+            self._call.leave()
         if self._body_arrived is not None and not self._body_arrived.done():
             self._body_arrived.set_exception(CallerLeft())
 

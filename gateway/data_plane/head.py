@@ -11,6 +11,7 @@ Law 9 holds here: the request line that llhttp understood is compared, byte for 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import httptools
@@ -32,6 +33,11 @@ _ABSOLUTE: Final = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE | re.DOT
 _VERSIONS: Final = {b"1.1": "1.1", b"1.0": "1.0"}
 _FRAMING: Final = frozenset((b"host", b"content-length", b"transfer-encoding"))
 _HEAD_END: Final = b"\r\n\r\n"
+
+
+@lru_cache(maxsize=256)
+def _is_authority(text: bytes) -> bool:
+    return _AUTHORITY.fullmatch(text) is not None
 
 
 def _malformed(what: str) -> CallerError:
@@ -96,11 +102,12 @@ class Head:
         """
         Take one header, as llhttp calls it. Its value comes with the white space behind it.
         """
-        header = (name.lower(), value.rstrip(b" \t"))
-        self.headers.append(header)
-        if header[0] in _FRAMING:
-            self._framing.append(header)
-        elif header[0] == b"expect" and header[1].lower() == b"100-continue":
+        name = name.lower()
+        value = value.rstrip(b" \t")
+        self.headers.append((name, value))
+        if name in _FRAMING:
+            self._framing.append((name, value))
+        elif name == b"expect" and value.lower() == b"100-continue":
             self.expects_continue = True
 
     def on_headers_complete(self) -> None:
@@ -181,10 +188,9 @@ class Head:
         self._judge_framing()
 
     def _judge_target(self) -> None:
-        absolute = _ABSOLUTE.fullmatch(self.target)
-        if absolute is not None:
+        if not self.target.startswith(b"/") and (absolute := _ABSOLUTE.fullmatch(self.target)) is not None:
             authority, rest = absolute.groups()
-            if not _AUTHORITY.fullmatch(authority):
+            if not _is_authority(authority):
                 raise _malformed("The target's authority is not a host and port.")
             self.target = rest if rest.startswith(b"/") else b"/" + rest
         if not _TARGET.fullmatch(self.target):
@@ -193,14 +199,16 @@ class Head:
             )
 
     def _judge_framing(self) -> None:
-        hosts = [value for name, value in self._framing if name == b"host"]
+        hosts: list[bytes] = []
+        lengths: list[bytes] = []
+        codings: list[bytes] = []
+        for name, value in self._framing:
+            (hosts if name == b"host" else lengths if name == b"content-length" else codings).append(value)
         # RFC 9112 section 3.2: "A server MUST respond with a 400 status code to any HTTP/1.1 request message that lacks
         # a Host header field and to any request message that contains more than one Host header field line or [...] an
         # invalid field value". Noojee's clients all send one, so 1.0 is no exception.
-        if len(hosts) != 1 or not _AUTHORITY.fullmatch(hosts[0]):
+        if len(hosts) != 1 or not _is_authority(hosts[0]):
             raise _malformed("Exactly one Host header with a host and port is needed.")
-        lengths = [value for name, value in self._framing if name == b"content-length"]
-        codings = [value for name, value in self._framing if name == b"transfer-encoding"]
         if codings:
             if lengths or self.version != "1.1" or len(codings) > 1 or codings[0].lower() != b"chunked":
                 raise _malformed(

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from gateway.errors import GatewayError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gateway.data_plane.body import Body
     from gateway.data_plane.door import Door
     from gateway.data_plane.head import Head
@@ -43,8 +45,8 @@ class Call:
         http_version: `1.0` or `1.1`.
         headers: In order; names in lower case, values without the white space around them.
         peer: IP address of the socket, without port; IPv4-mapped IPv6 as IPv4.
-        left: Set when the caller is gone: on a reset, and on a FIN, as nginx counts it (499), because a closed socket
-            and a half-closed one look the same from here. On plain TCP an answer that is sent all the same still
+        has_left: Whether the caller is gone: after a reset, and after a FIN, as nginx counts it (499), because a closed
+            socket and a half-closed one look the same from here. On plain TCP an answer that is sent all the same still
             reaches a caller that had only closed its sending side; over TLS the connection is closed by then.
         has_body: Whether a body was announced.
         declared_length: Content-Length, 0 without one; None for a chunked body.
@@ -53,12 +55,13 @@ class Call:
     __slots__ = (
         "_body",
         "_door",
+        "_leaving",
         "declared_length",
         "expects_continue",
         "has_body",
+        "has_left",
         "headers",
         "http_version",
-        "left",
         "method",
         "peer",
         "request_id",
@@ -74,13 +77,38 @@ class Call:
         self.http_version = head.version
         self.headers = tuple(head.headers)
         self.peer = peer
-        self.left = asyncio.Event()
+        self.has_left = False
+        self._leaving: Callable[[], None] | None = None
         self.declared_length = head.declared_length
         self.has_body = head.declared_length != 0
         self.expects_continue = head.expects_continue and self.http_version == "1.1" and self.has_body
 
     def __repr__(self) -> str:
         return f"<Call {self.request_id} {self.method} from {self.peer}>"  # the target may hold a token
+
+    def leave(self) -> None:
+        """
+        The caller is gone: the door's to tell. A second time does nothing.
+        """
+        if not self.has_left:
+            self.has_left = True
+            if self._leaving is not None:
+                self._leaving()
+
+    def when_left(self, tell: Callable[[], None]) -> None:
+        """
+        Have `tell` called when the caller leaves. It takes the place of whoever was to be told before.
+        """
+        self._leaving = tell
+
+    async def wait_until_left(self) -> None:
+        """
+        Return when the caller is gone.
+        """
+        gone = asyncio.Event()
+        self.when_left(gone.set)
+        if not self.has_left:
+            await gone.wait()
 
     async def body(self) -> bytes:
         """

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gateway.access.limits import Shortage
 from gateway.audit.denials import DENIALS_LIMIT, find_seconds_left
@@ -133,7 +133,7 @@ class Pipeline:
         await self._record(record.intended())
         # The intent is on disk. A crash from here on leaves it open, and recovery closes it as `unknown`.
         exchange, ending = await self._attempt(call, answer, running, record, request)
-        if self._may_go_again(call, running, exchange) and await self._record_again(record):
+        if self._may_go_again(call, running, exchange, ending) and await self._record_again(record):
             # The same holds for the intent of attempt 2. Nothing goes a third time, whatever comes of this one.
             exchange, ending = await self._attempt(call, answer, running, record, request.again())
         await self._answer(call, answer, exchange, ending)
@@ -169,7 +169,7 @@ class Pipeline:
             return exchange, ending
         ending = Ending(exchange.interrupted(), Reason.INTERNAL_ERROR)
         try:
-            ending = await self._watch(exchange, call, running)
+            ending = await self._exchange(exchange, call, running, request)
         except asyncio.CancelledError:
             ending = Ending(exchange.interrupted(), Reason.DRAINING)
             raise
@@ -180,15 +180,22 @@ class Pipeline:
             self._record_ending(record, ending)
         return exchange, ending
 
-    def _may_go_again(self, call: Call, running: RunningCall, exchange: Exchange) -> bool:
+    def _may_go_again(self, call: Call, running: RunningCall, exchange: Exchange, ending: Ending) -> bool:
         """
-        Law 2: after an expired hash pair, and nothing else; never for `dials`; and only while all still speaks for it.
+        Law 2: when no connection came about, and, but for `dials`, after an expired hash pair.
+
+        Nothing else goes again, and these only while all still speaks for it.
         """
         operation = running.operation
-        if not exchange.met_expired_pair or operation is None or operation.effect is Effect.DIALS:
+        if operation is None or running.ended is not None:
             return False
-        has_left = operation.effect.is_abandonable and call.left.is_set()
-        return not has_left and not running.ended.done() and self._deciding.still_allows(call, running)
+        if ending.outcome is Outcome.NOT_SENT:
+            # A certificate will be the same, and a queue that is full is not helped by who asks twice.
+            is_due = ending.reason is Reason.UPSTREAM_UNREACHABLE and not call.has_left
+        else:
+            is_gone = operation.effect.is_abandonable and call.has_left
+            is_due = exchange.met_expired_pair and operation.effect is not Effect.DIALS and not is_gone
+        return is_due and self._deciding.still_allows(call, running)
 
     async def _record_again(self, record: CallRecord) -> bool:
         """
@@ -215,30 +222,22 @@ class Pipeline:
             detail = "You closed the connection while the call was under way; it changed nothing."
             await answer.send(*render(Reason.REQUEST_TIMEOUT, call.request_id, detail))
 
-    async def _watch(self, exchange: Exchange, call: Call, running: RunningCall) -> Ending:
+    async def _exchange(self, exchange: Exchange, call: Call, running: RunningCall, request: UpstreamRequest) -> Ending:
         """
         Run the exchange until it is over, its caller has left (a read or long poll), or somebody ends it.
         """
-        sending = asyncio.ensure_future(exchange.run())
-        waits: set[asyncio.Future[Any]] = {sending, running.ended}
-        leaving = None
-        if running.operation is not None and running.operation.effect.is_abandonable:
-            leaving = asyncio.ensure_future(call.left.wait())
-            waits.add(leaving)
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            if leaving is not None:
-                leaving.cancel()
-            if not sending.done():
-                sending.cancel()
-            await asyncio.wait({sending})
-        if not sending.cancelled():
-            try:
-                return sending.result()
-            except UpstreamError as error:
-                return Ending(error.outcome, error.reason, upstream_status=error.upstream_status, detail=error.detail)
-        return Ending(exchange.interrupted(), running.ended.result() if running.ended.done() else None)
+        is_abandonable = request.operation.effect.is_abandonable
+        if running.ended is None and not (is_abandonable and call.has_left):
+            with running.interruptible(request) as interruption:
+                if is_abandonable:
+                    call.when_left(interruption.call)
+                try:
+                    return await exchange.run()
+                except UpstreamError as error:
+                    return Ending(
+                        error.outcome, error.reason, upstream_status=error.upstream_status, detail=error.detail
+                    )
+        return Ending(exchange.interrupted(), running.ended)
 
     async def _answer_lost(self, call: Call, answer: Answer, ending: Ending) -> None:
         """

@@ -12,6 +12,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from gateway.access.upstream import AuthMethod
+from gateway.data_plane.interruption import Interruption
 from gateway.noojee.catalogue import Effect
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from gateway.data_plane.authentication import Standing
     from gateway.errors import Reason
     from gateway.noojee.catalogue import Operation
+    from gateway.upstream.request import UpstreamRequest
 
 __all__ = ["Running", "RunningCall"]
 
@@ -31,14 +33,17 @@ class RunningCall:
     One call from the moment its caller is known until its answer is out.
 
     Attributes:
-        ended: Resolved with the reason when somebody wishes the call to end.
+        ended: Why somebody wishes the call to end; None as long as nobody does.
     """
+
+    __slots__ = ("_interruption", "ended", "grant", "operation", "standing")
 
     def __init__(self, standing: Standing) -> None:
         self.standing = standing
         self.operation: Operation | None = None
         self.grant: Grant | None = None
-        self.ended: asyncio.Future[Reason] = asyncio.get_running_loop().create_future()
+        self.ended: Reason | None = None
+        self._interruption: Interruption | None = None
 
     @property
     def is_poll(self) -> bool:
@@ -68,8 +73,20 @@ class RunningCall:
         """
         Wish the call to end. The first reason stays.
         """
-        if not self.ended.done():
-            self.ended.set_result(reason)
+        if self.ended is None:
+            self.ended = reason
+            if self._interruption is not None:
+                self._interruption.call()
+
+    def interruptible(self, request: UpstreamRequest | None = None) -> Interruption:
+        """
+        A block in which `end` breaks off what the call waits for. An earlier wish stands in `ended` and does not.
+
+        Args:
+            request: As in `Interruption`.
+        """
+        self._interruption = Interruption(request)
+        return self._interruption
 
 
 class Running:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache, lru_cache
 from importlib.resources import files
@@ -71,7 +71,7 @@ class Effect(StrEnum):
         """
         Whether the upstream request may be given up when its caller has left (law 2): nothing was changed by it.
         """
-        return self in {Effect.READ, Effect.LONG_POLL}
+        return self is Effect.READ or self is Effect.LONG_POLL
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,7 @@ class Operation:
         is_served: False for `Time` and the two legacy entries, which no glob covers.
         status: The catalogue's word: current, deprecated, superseded, undocumented, legacy.
         is_in_catalogue: False for one that an operator granted by its path.
+        spellings: The names of `parameters` by their case-folded form.
     """
 
     name: str
@@ -103,6 +104,10 @@ class Operation:
     is_served: bool
     status: str
     is_in_catalogue: bool = True
+    spellings: Mapping[str, str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "spellings", {name.casefold(): name for name in self.parameters})
 
     @property
     def is_lead_call(self) -> bool:

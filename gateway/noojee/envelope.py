@@ -50,8 +50,10 @@ def find_code(body: bytes) -> int | None:
     document = _find_document(body)
     if not isinstance(document, dict):
         return None
-    codes = [code for name in ("Code", "code") if (code := _parse_code(document.get(name))) is not None]
-    return min(codes, key=lambda code: (code >= 0, -code), default=None)
+    upper, lower = _parse_code(document.get("Code")), _parse_code(document.get("code"))
+    if upper is None or lower is None:
+        return lower if upper is None else upper
+    return min(upper, lower, key=lambda code: (code >= 0, -code))
 
 
 def is_whole_json(body: bytes) -> bool:
@@ -64,10 +66,11 @@ def is_whole_json(body: bytes) -> bool:
 def _find_document(body: bytes) -> Any:
     if body[:64].lstrip()[:1] not in {b"{", b"["}:
         return None
-    with contextlib.suppress(orjson.JSONDecodeError):
+    try:
         return orjson.loads(body)
-    if _is_utf_8(body):
-        return None
+    except orjson.JSONDecodeError:
+        if _is_utf_8(body):
+            return None
     # A servlet that names no charset writes ISO-8859-1: one accent in a message must not hide a negative code.
     with contextlib.suppress(orjson.JSONDecodeError):
         return orjson.loads(body.decode("latin-1"))
@@ -83,12 +86,12 @@ def _is_utf_8(body: bytes) -> bool:
 
 
 def _parse_code(value: object) -> int | None:
+    if value is None or type(value) is int:
+        return value
     if isinstance(value, bool):
         return None
     if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT_LIMIT:
         return int(value)  # JSON has one kind of number: -1.0 is -1
-    if isinstance(value, int):
-        return value
     if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
         return int(value)
     return None

@@ -153,6 +153,7 @@ class HttpxUpstreams:
             if 300 <= response.status_code < 400:  # noqa: PLR2004  # RFC 9110 section 15.4; a redirect is never followed
                 raise UpstreamError(Reason.UPSTREAM_REDIRECTED, Outcome.FAILED, upstream_status=response.status_code)
             await reply.read_ahead()
+            request.has_whole_reply = reply.body is not None
         except BrokenReplyError as error:
             await reply.close()
             raise UpstreamError(error.reason, Outcome.UNKNOWN, upstream_status=response.status_code) from None

@@ -76,6 +76,8 @@ class UpstreamRequest:
         headers: Beside those that the sender adds: Content-Type, Accept, Accept-Language.
         was_handed_over: Set by the sender before the first byte is handed to the connection. While it is False the
             call is proven `not_sent`; it stays readable after a cancelled send.
+        has_whole_reply: Set by the sender when a reply has come that it will give whole, before whoever waits for it
+            is woken. From then on nothing may break the call off: the reply decides its outcome (law 2).
         used_accepted_pair: Set by the sender: whether it used a hash pair with which an earlier call had succeeded.
     """
 
@@ -86,13 +88,14 @@ class UpstreamRequest:
     body: bytes
     patience: Patience
     was_handed_over: bool = field(default=False)
+    has_whole_reply: bool = field(default=False)
     used_accepted_pair: bool = field(default=False)
 
     def again(self) -> UpstreamRequest:
         """
         The same request as another attempt, of which nothing is known yet.
         """
-        return replace(self, was_handed_over=False, used_accepted_pair=False)
+        return replace(self, was_handed_over=False, has_whole_reply=False, used_accepted_pair=False)
 
     def __repr__(self) -> str:
         return f"<UpstreamRequest {self.operation.name} with {self.credential!r}>"

@@ -320,7 +320,7 @@ def test_writing_to_a_caller_that_left_raises(open_house: OpenHouse) -> None:
 
     async def handle(call: Call, answer: Answer) -> None:
         if call.target == b"/whole":
-            await call.left.wait()
+            await call.wait_until_left()
             await asyncio.sleep(0.05)
             await answer.send(200, [], b"abc")
             seen.append(f"sent {answer.finished}")

@@ -212,11 +212,11 @@ def test_a_caller_that_leaves_before_its_body_is_whole_is_told_apart(open_house:
 
     async def handle(call: Call, _: Answer) -> None:
         if call.target == b"/late":
-            await asyncio.wait_for(call.left.wait(), 10)
+            await asyncio.wait_for(call.wait_until_left(), 10)
         try:
             await call.body()
         except CallerLeft:
-            seen.append(f"{call.target.decode()} {call.left.is_set()}")
+            seen.append(f"{call.target.decode()} {call.has_left}")
             raise
 
     house = open_house(handle)

@@ -129,7 +129,7 @@ def test_a_caller_that_leaves_is_noticed_while_its_call_runs(
     """
 
     async def handle(call: Call, _: Answer) -> None:
-        await asyncio.wait_for(call.left.wait(), 10)
+        await asyncio.wait_for(call.wait_until_left(), 10)
 
     house = open_house(handle, tls=tls if is_encrypted else None)
     for waiting in (b"", REQUEST % b"/second"):
@@ -137,7 +137,7 @@ def test_a_caller_that_leaves_is_noticed_while_its_call_runs(
         house.wait_until(lambda: house.hall.running, "the call")
         leave(caller)
         house.wait_until(lambda: not house.hall.doors, "the end")
-    assert all(call.left.is_set() for call in house.calls)
+    assert all(call.has_left for call in house.calls)
 
 
 def test_a_call_that_is_cancelled_before_it_began_is_answered(open_house: OpenHouse) -> None:
@@ -174,7 +174,7 @@ def test_a_half_closed_caller_gets_its_answers(open_house: OpenHouse) -> None:
     """
 
     async def handle(call: Call, answer: Answer) -> None:
-        await asyncio.wait_for(call.left.wait(), 10)
+        await asyncio.wait_for(call.wait_until_left(), 10)
         await answer.start(200, [], length=None)
         await answer.write(call.target)
         await answer.finish()
