@@ -28,7 +28,7 @@ from gateway.noojee.catalogue import load_catalogue
 from gateway.registry.feed import load_snapshot
 from gateway.registry.store import Store
 from gateway.secret import Secret
-from gateway.upstream.client import HttpxUpstreams
+from gateway.upstream.client import PooledUpstreams
 from gateway.upstream.request import Timeouts, UpstreamRequest
 
 if TYPE_CHECKING:
@@ -223,7 +223,7 @@ def test_no_error_of_the_way_up_shows_the_key(
     assert operation is not None
     timeouts = Timeouts()
     request = UpstreamRequest(credential, operation, b"", [], b"", timeouts.for_call(operation, 0))
-    upstreams = HttpxUpstreams(ring=ring, timeouts=timeouts)
+    upstreams = PooledUpstreams(ring=ring, timeouts=timeouts)
 
     async def send() -> None:
         try:
