@@ -12,14 +12,12 @@ import fcntl
 import ipaddress
 import os
 import pwd
-import shlex
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from gateway.errors import OperatorError, OperatorReason
 from gateway.size import render_size
-from gateway.tls import load_tls
 
 if TYPE_CHECKING:
     import ssl
@@ -166,6 +164,8 @@ def create_tls_context(settings: Settings) -> ssl.SSLContext | None:
     Raises:
         OperatorError: `tls_unusable`.
     """
+    from gateway.tls import load_tls  # `ssl` is nothing that a verb needs
+
     cert_file, key_file = settings.tls_cert_file, settings.tls_key_file
     if cert_file is None and key_file is None:
         return None
@@ -271,6 +271,8 @@ def _advise_owner(data_dir: Path) -> str:
     except OSError:
         owner = 0
     if owner != 0:
+        import shlex
+
         return f"Run the command as that user: `sudo -u {shlex.quote(_name_user(owner))} noojee-gateway ...`."
     user = _name_user(os.geteuid())
     return f"If it is meant for {user}, give it away: `sudo chown -R {user.removeprefix('#')} {data_dir}`."

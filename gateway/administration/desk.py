@@ -1,5 +1,8 @@
 """
 The desk: what a verb works at. Keys loaded and found fit, the registry open, and the journal at hand for a change.
+
+What only a change needs is imported when one is made: the journal's thread and its asyncio double the start of a verb
+that reads.
 """
 
 from __future__ import annotations
@@ -7,12 +10,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from gateway.administration.change import Change, settle_changes
-from gateway.administration.workers import tell_workers
-from gateway.audit.journal import Journal, StreamBusyError
 from gateway.custody import AuditKey, Ring
 from gateway.errors import OperatorError, OperatorReason, StorageError
-from gateway.registry.feed import load_snapshot
 from gateway.registry.store import Store
 
 if TYPE_CHECKING:
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from typing import Self
 
     from gateway.access.snapshot import Snapshot
+    from gateway.administration.change import Change
+    from gateway.audit.journal import Journal
     from gateway.clock import Clock
     from gateway.registry.reading import Reading
 
@@ -98,13 +99,15 @@ class Desk:
 
     def read_snapshot(self) -> Snapshot:
         """
-        What a worker would decide on now.
+        What a worker would decide on now, without the tokens, of which there may be a hundred thousand.
 
         Raises:
             OperatorError: `registry_unavailable`.
         """
+        from gateway.registry.feed import load_snapshot
+
         with _registry_errors():
-            return load_snapshot(self._store)
+            return load_snapshot(self._store, with_tokens=False)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Reading]:
@@ -132,6 +135,8 @@ class Desk:
             OperatorError: `journal_busy`, `journal_unavailable`, `registry_unavailable`: nothing was changed.
                 `not_acknowledged`, or again `journal_unavailable`: the change was made, and the sentence says so.
         """
+        from gateway.administration.change import Change
+
         journal = self._hold_journal(may_go_unrecorded=may_go_unrecorded)
         change = Change(self._store, journal, self.clock, may_go_unrecorded=may_go_unrecorded)
         try:
@@ -145,6 +150,8 @@ class Desk:
         self._tell(change, awaits_workers=awaits_workers)
 
     def _hold_journal(self, *, may_go_unrecorded: bool) -> Journal | None:
+        from gateway.administration.change import settle_changes
+
         try:
             journal = open_admin_journal(self.data_dir, node=self.node, clock=self.clock)
         except OperatorError as error:
@@ -167,6 +174,8 @@ class Desk:
         return journal
 
     def _tell(self, change: Change, *, awaits_workers: bool) -> None:
+        from gateway.administration.workers import tell_workers
+
         with _registry_errors():
             version = self._store.version()
         silent = tell_workers(self.run_dir, version)
@@ -208,6 +217,8 @@ def open_admin_journal(data_dir: Path, *, node: str, clock: Clock) -> Journal:
     Raises:
         OperatorError: `journal_busy` or `journal_unavailable`.
     """
+    from gateway.audit.journal import Journal, StreamBusyError
+
     try:
         return Journal.open(
             data_dir / "journal",

@@ -56,16 +56,19 @@ wakes it would wait as long; a sleep of 0 gives the interpreter to whoever is fa
 _NOBODYS_VERSION = -1
 
 
-def load_snapshot(store: Store) -> Snapshot:
+def load_snapshot(store: Store, *, with_tokens: bool = True) -> Snapshot:
     """
     The registry's present version.
 
     Blocks while it reads, some tenths of a second for 100,000 tokens: call it in a thread. Safe for use by several.
 
+    Args:
+        with_tokens: False for what decides by a caller's name; then no token is known.
+
     Raises:
         StorageError: It cannot be read, or holds what no release of ours wrote.
     """
-    return Feed(store, pause_seconds=0.0).load()
+    return Feed(store, pause_seconds=0.0).load(with_tokens=with_tokens)
 
 
 class Feed:
@@ -83,15 +86,18 @@ class Feed:
         self._tokens = TokenMap()
         self._file: tuple[int, int] | None = None
 
-    def load(self) -> Snapshot:
+    def load(self, *, with_tokens: bool = True) -> Snapshot:
         """
-        The first snapshot, for a start, once: nobody decides on the feed's map yet, so it is filled at once.
+        The first snapshot, for a start, once: nobody decides on the feed's map yet, so it is filled without pauses.
+
+        Args:
+            with_tokens: False for what never looks a token up.
 
         Raises:
             StorageError: As `read`.
         """
         with self._one_file() as file, self._reading() as registry:
-            for rows in registry.iterate_usable_tokens(_SLICE):
+            for rows in registry.iterate_usable_tokens(_SLICE) if with_tokens else ():
                 self._tokens.put((row[0], _as_entry(row)) for row in rows)
             snapshot = self._read_snapshot(registry)
         self._file = file

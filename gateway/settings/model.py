@@ -164,9 +164,7 @@ class Settings(BaseModel):
     What an operator can set. Immutable; built from plain values here, and by `load_settings` from the outside.
     """
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, hide_input_in_errors=True)
 
     config: _AnyPath | None = None
     """The TOML file with settings: the names of this table in lower case, without `GATEWAY_`. There is no search for
