@@ -158,6 +158,9 @@ class _Account:
         self._refilled_at = now
 
     def refill(self, limits: Limits, now: float) -> None:
-        elapsed_seconds = max(now - self._refilled_at, 0.0)
-        self.saved = min(self.saved + elapsed_seconds * limits.rate_per_second, float(limits.burst))
+        elapsed_seconds = now - self._refilled_at
+        if elapsed_seconds > 0:
+            self.saved += elapsed_seconds * limits.rate_per_second
+        if self.saved > limits.burst:
+            self.saved = float(limits.burst)
         self._refilled_at = now

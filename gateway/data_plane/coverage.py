@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.access.policy import name_operation, resolve
 from gateway.errors import CallerError, Reason
+from gateway.noojee.catalogue import Effect
 
 if TYPE_CHECKING:
     from gateway.access.grant import Grant
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from gateway.access.snapshot import Snapshot
     from gateway.data_plane.authentication import Standing
     from gateway.noojee.catalogue import Catalogue, Operation
+    from gateway.upstream.request import Patience, Timeouts
 
 __all__ = ["Coverage", "Coverages"]
 
@@ -32,11 +34,13 @@ class Coverage(NamedTuple):
     Attributes:
         resolved: From `resolve`: the grants that may serve, or a denial.
         grant: The one that serves whatever the parameters are; None where a rule has a say, or nothing serves.
+        patience: How long Noojee may take; None for a long poll, which says so itself.
     """
 
     operation: Operation
     resolved: Decision
     grant: Grant | None
+    patience: Patience | None
 
 
 class Coverages:
@@ -45,10 +49,12 @@ class Coverages:
 
     Args:
         catalogue: The operations there are.
+        timeouts: How long Noojee may take.
     """
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: Catalogue, timeouts: Timeouts) -> None:
         self._catalogue = catalogue
+        self._timeouts = timeouts
         self._snapshot: Snapshot | None = None
         self._kept: dict[tuple[str, bytes], Coverage] = {}
 
@@ -73,7 +79,8 @@ class Coverages:
         if operation is None:
             raise CallerError(Reason.OPERATION_UNKNOWN)
         resolved = resolve(standing.caller, operation)
-        return Coverage(operation, resolved, _find_unconditional(resolved.grants))
+        patience = None if operation.effect is Effect.LONG_POLL else self._timeouts.for_call(operation)
+        return Coverage(operation, resolved, _find_unconditional(resolved.grants), patience)
 
     def __repr__(self) -> str:
         return f"<Coverages: {len(self._kept)} in {self._snapshot!r}>"

@@ -15,9 +15,7 @@ from gateway.data_plane.authentication import renew
 from gateway.data_plane.content import Content, read_content
 from gateway.data_plane.coverage import Coverages
 from gateway.errors import CallerError, Reason
-from gateway.noojee.catalogue import Effect
 from gateway.noojee.parameters import (
-    POLL_DEFAULT_SECONDS,
     parse_parameters,
     parse_poll_seconds,
     split_target,
@@ -82,7 +80,7 @@ class Deciding:
     ) -> None:
         self._journal = journal
         self._snapshots = snapshots
-        self._coverages = Coverages(catalogue)
+        self._coverages = Coverages(catalogue, timeouts)
         self._redactor = redactor
         self._timeouts = timeouts
         self._clock = clock
@@ -123,14 +121,13 @@ class Deciding:
             record.body_hmac = self._redactor.mark_body(content.body, record.standing.caller.name)
         grant = coverage.grant or self._choose_grant(coverage, parameters, record)
         running.grant = record.grant = grant
-        poll_seconds = parse_poll_seconds(parameters) if operation.effect is Effect.LONG_POLL else POLL_DEFAULT_SECONDS
         return UpstreamRequest(
             credential=grant.credential,
             operation=operation,
             query=query,
             headers=_headers_up(call, content),
             body=content.body,
-            patience=self._timeouts.for_call(operation, poll_seconds),
+            patience=coverage.patience or self._timeouts.for_call(operation, parse_poll_seconds(parameters)),
         )
 
     def still_allows(self, call: Call, running: RunningCall) -> bool:

@@ -278,7 +278,7 @@ class Door(asyncio.Protocol):
         if self._has_eof:
             call.leave()
         answer = self._answer = Answer(self, request_id, method=head.method, http_version=head.version)
-        task = self._task = self._loop.create_task(self._serve(call, answer))
+        task = self._task = call.task = self._loop.create_task(self._serve(call, answer))
         self._hall.running.add(task)
         task.add_done_callback(self._forget)
         self._let_wait()

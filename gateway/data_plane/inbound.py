@@ -45,6 +45,7 @@ class Call:
         http_version: `1.0` or `1.1`.
         headers: In order; names in lower case, values without the white space around them.
         peer: IP address of the socket, without port; IPv4-mapped IPv6 as IPv4.
+        task: The one that handles it.
         has_left: Whether the caller is gone: after a reset, and after a FIN, as nginx counts it (499), because a closed
             socket and a half-closed one look the same from here. On plain TCP an answer that is sent all the same still
             reaches a caller that had only closed its sending side; over TLS the connection is closed by then.
@@ -66,6 +67,7 @@ class Call:
         "peer",
         "request_id",
         "target",
+        "task",
     )
 
     def __init__(self, door: Door, head: Head, body: Body, *, request_id: str, peer: str) -> None:
@@ -77,6 +79,7 @@ class Call:
         self.http_version = head.version
         self.headers = tuple(head.headers)
         self.peer = peer
+        self.task: asyncio.Task[None] = None  # type: ignore[assignment] # set by the door, before its first step
         self.has_left = False
         self._leaving: Callable[[], None] | None = None
         self.declared_length = head.declared_length

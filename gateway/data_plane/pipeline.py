@@ -98,7 +98,7 @@ class Pipeline:
         """
         try:
             standing = self._authenticate(call)
-            running = RunningCall(standing)
+            running = RunningCall(standing, call.task)
             self._running.add(running)
             try:
                 await self._serve(call, answer, running)

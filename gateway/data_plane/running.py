@@ -32,14 +32,19 @@ class RunningCall:
     """
     One call from the moment its caller is known until its answer is out.
 
+    Args:
+        standing: Who calls.
+        task: The one that leads the call.
+
     Attributes:
         ended: Why somebody wishes the call to end; None as long as nobody does.
     """
 
-    __slots__ = ("_interruption", "ended", "grant", "operation", "standing")
+    __slots__ = ("_interruption", "_task", "ended", "grant", "operation", "standing")
 
-    def __init__(self, standing: Standing) -> None:
+    def __init__(self, standing: Standing, task: asyncio.Task[None]) -> None:
         self.standing = standing
+        self._task = task
         self.operation: Operation | None = None
         self.grant: Grant | None = None
         self.ended: Reason | None = None
@@ -85,7 +90,7 @@ class RunningCall:
         Args:
             request: As in `Interruption`.
         """
-        self._interruption = Interruption(request)
+        self._interruption = Interruption(self._task, request)
         return self._interruption
 
 

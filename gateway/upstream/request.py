@@ -36,7 +36,7 @@ class Timeouts:
     between_bytes_seconds: float = 60.0
     call_seconds: float = 600.0
 
-    def for_call(self, operation: Operation, poll_seconds: int) -> Patience:
+    def for_call(self, operation: Operation, poll_seconds: int = 0) -> Patience:
         """
         The waits of one call.
 

@@ -22,6 +22,7 @@ from gateway.data_plane.coverage import Coverages
 from gateway.errors import CallerError, Reason
 from gateway.noojee.catalogue import load_catalogue
 from gateway.noojee.parameters import Parameter
+from gateway.upstream.request import Timeouts
 
 STOP = b"/servicemanager/rest/CallManagementAPI/stop"
 CREDENTIAL = Credential("c", "key", Upstream("main", "noojee.example.com", 443), Kind.GLOBAL, None, b"sealed")
@@ -58,7 +59,7 @@ def test_a_grant_that_is_kept_is_what_is_decided_for_any_parameters(
     """
     Where a rule, a missing key or no grant at all has a say, nothing is kept and each call is decided.
     """
-    coverage = Coverages(load_catalogue()).find(standing(*grants), STOP)
+    coverage = Coverages(load_catalogue(), Timeouts()).find(standing(*grants), STOP)
     parameters = tuple(Parameter("extenOrUniqueId", value) for value in values)
 
     assert is_kept == (coverage.grant is not None)
@@ -70,7 +71,7 @@ def test_another_snapshot_is_worked_out_anew() -> None:
     """
     A grant that was removed is not found any more, whatever was kept.
     """
-    coverages = Coverages(load_catalogue())
+    coverages = Coverages(load_catalogue(), Timeouts())
 
     assert coverages.find(standing(Grant("g", CREDENTIAL, ("*",))), STOP).grant is not None
     assert Reason.OPERATION_NOT_GRANTED is coverages.find(standing(version=2), STOP).resolved.reason
@@ -80,7 +81,7 @@ def test_callers_are_told_apart() -> None:
     """
     In one snapshot two callers with different grants get each their own.
     """
-    coverages = Coverages(load_catalogue())
+    coverages = Coverages(load_catalogue(), Timeouts())
     granted = standing(Grant("g", CREDENTIAL, ("*",)))
     other = granted._replace(caller=Caller("web", (), query_token_allowed=True, grants=()))
 
@@ -92,7 +93,7 @@ def test_paths_that_do_not_exist_are_not_kept() -> None:
     """
     There are paths without end.
     """
-    coverages = Coverages(load_catalogue())
+    coverages = Coverages(load_catalogue(), Timeouts())
     asking = standing(Grant("g", CREDENTIAL, ("*",)))
     for number in range(3):
         with pytest.raises(CallerError) as refusal:

@@ -22,6 +22,15 @@ if TYPE_CHECKING:
 LOOPS = pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop])
 
 
+def this_task() -> asyncio.Task[None]:
+    """
+    The task that runs.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    return task
+
+
 @LOOPS
 def test_a_wait_is_broken_off_and_the_task_goes_on(loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
     """
@@ -30,7 +39,7 @@ def test_a_wait_is_broken_off_and_the_task_goes_on(loop_factory: Callable[[], as
 
     async def story() -> list[str]:
         told = []
-        with Interruption() as interruption:
+        with Interruption(this_task()) as interruption:
             asyncio.get_running_loop().call_soon(interruption.call)
             await asyncio.Event().wait()
             told.append("never")
@@ -50,7 +59,7 @@ def test_outside_the_block_nothing_is_broken_off(loop_factory: Callable[[], asyn
     """
 
     async def story() -> bool:
-        interruption = Interruption()
+        interruption = Interruption(this_task())
         interruption.call()
         with interruption:
             await asyncio.sleep(0)
@@ -82,7 +91,7 @@ def test_a_whole_reply_that_has_come_is_not_broken_off(loop_factory: Callable[[]
             interruption.call()
             reply.set_result("the reply")
 
-        with Interruption(request) as interruption:
+        with Interruption(this_task(), request) as interruption:
             asyncio.get_running_loop().call_soon(come)
             return await reply
         return "broken off"
@@ -102,7 +111,7 @@ def test_a_cancellation_of_somebody_else_goes_on(loop_factory: Callable[[], asyn
         started = asyncio.Event()
 
         async def wait() -> None:
-            with Interruption() as interruption:
+            with Interruption(this_task()) as interruption:
                 breaks.append(interruption.call)
                 started.set()
                 await asyncio.Event().wait()
@@ -130,7 +139,7 @@ def test_an_error_in_the_block_is_raised(loop_factory: Callable[[], asyncio.Abst
     """
 
     async def story() -> None:
-        with Interruption() as interruption:
+        with Interruption(this_task()) as interruption:
             asyncio.get_running_loop().call_soon(interruption.call)
             try:
                 await asyncio.Event().wait()
