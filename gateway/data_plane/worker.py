@@ -36,7 +36,7 @@ from gateway.noojee.catalogue import load_catalogue
 from gateway.readiness import Readiness, State
 from gateway.registry.feed import Feed
 from gateway.registry.store import Store
-from gateway.upstream.client import HttpxUpstreams
+from gateway.upstream.client import PooledUpstreams
 
 if TYPE_CHECKING:
     import socket
@@ -89,7 +89,7 @@ class Worker:
             max_age_seconds=plan.snapshot_max_age_seconds,
             changed=self._apply_change,
         )
-        self._upstreams = HttpxUpstreams(
+        self._upstreams = PooledUpstreams(
             ring=ring, timeouts=plan.timeouts, clock=clock, hash_pair_seconds=plan.hash_pair_seconds
         )
         self._pipeline = Pipeline(

@@ -1,157 +1,92 @@
 """
-A reply on its way down: buffered when it is short, streamed when it is not, and never taken for whole when it is not.
-
-The HTTP client reports a reply with neither length nor chunking as complete when the connection merely ends, and
-accepts Content-Length beside chunked; both are decided here.
+A reply on its way down: whole when it is short, piece by piece when it is not.
 """
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING
-
-import httpx2
-
-from gateway.errors import Reason, UpstreamError
-from gateway.noojee.envelope import is_whole_json
-from gateway.outcome import Outcome
-from gateway.upstream.request import BUFFER_LIMIT_BYTES
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Callable
 
-__all__ = ["BrokenReplyError", "HttpxReply"]
-
-STREAM_LIMIT_BYTES = 256 * 1024 * 1024
-# Whether a reply delimited by its close is whole can only be told by parsing all of it, so more of it is held than of
-# others; beyond that it goes down and is broken off at its end, because nobody can say that it is whole.
-_CLOSE_DELIMITED_LIMIT_BYTES = 1024 * 1024
-_BODILESS = frozenset({204, 304})
+__all__ = ["StreamedReply", "WholeReply"]
 
 
-class BrokenReplyError(Exception):
+class WholeReply:
     """
-    The reply did not come whole: `upstream_broke` or `upstream_timeout`. Stays inside this package.
+    A `Reply` whose body is there; nothing is open behind it.
     """
 
-    def __init__(self, reason: Reason) -> None:
-        super().__init__(reason.code)
-        self.reason = reason
+    __slots__ = ("body", "headers", "status")
 
-
-class HttpxReply:
-    """
-    A `Reply` over httpx2's response.
-
-    Args:
-        response: Whose head has arrived.
-        between_bytes_seconds: The longest silence within the body.
-        ends_at: Loop time at which the whole call must be over; None for no end.
-        released: Called once, when the reply is closed.
-        on_whole: Called once, when the whole reply has come; never for one that has not.
-    """
-
-    def __init__(
-        self,
-        response: httpx2.Response,
-        between_bytes_seconds: float,
-        ends_at: float | None,
-        released: Callable[[], Awaitable[None]],
-        on_whole: Callable[[HttpxReply], None] | None = None,
-    ) -> None:
-        self.status = response.status_code
-        self.headers = tuple((name.lower(), value) for name, value in response.headers.raw)
-        self.body: bytes | None = None
-        self._response = response
-        self._between_bytes_seconds = between_bytes_seconds
-        self._ends_at = ends_at
-        self._released: Callable[[], Awaitable[None]] | None = released
-        self._on_whole = on_whole
-        names = [name for name, _ in self.headers]
-        self._is_chunked = b"transfer-encoding" in names
-        self._has_length = b"content-length" in names
-        self._rest = self._receive()
-        self._ahead: list[bytes] = []
-
-    async def read_ahead(self) -> None:
-        """
-        Read until the body is whole or past the size that is buffered; sets `body` in the first case.
-
-        Raises:
-            BrokenReplyError: When the reply ends before it is whole, or is framed in two ways.
-        """
-        if self._is_chunked and self._has_length:
-            raise BrokenReplyError(Reason.UPSTREAM_BROKE)  # RFC 9112 section 6.3: two lengths are an attack or a fault
-        limit = _CLOSE_DELIMITED_LIMIT_BYTES if self._is_close_delimited else BUFFER_LIMIT_BYTES
-        size = 0
-        async for chunk in self._rest:
-            self._ahead.append(chunk)
-            size += len(chunk)
-            if size > limit:
-                return
-        body = b"".join(self._ahead)
-        if self._is_close_delimited and not is_whole_json(body):
-            raise BrokenReplyError(Reason.UPSTREAM_BROKE)
-        self.body = body
-        self._tell_whole()
-        await self.close()
+    def __init__(self, status: int, headers: tuple[tuple[bytes, bytes], ...], body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.body: bytes | None = body
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """
-        See `Reply.chunks`.
+        See `Reply.chunks`: the body at once.
         """
-        size = 0
-        try:
-            for chunk in self._ahead:
-                size += len(chunk)
-                yield chunk
-            async for chunk in self._rest:
-                size += len(chunk)
-                if size > STREAM_LIMIT_BYTES:
-                    raise BrokenReplyError(Reason.UPSTREAM_BROKE)
-                yield chunk
-            if self._is_close_delimited:
-                raise BrokenReplyError(Reason.UPSTREAM_BROKE)
-        except BrokenReplyError as error:
-            raise UpstreamError(error.reason, Outcome.UNKNOWN, upstream_status=self.status) from None
-        self._tell_whole()
+        if self.body:
+            yield self.body
 
     async def close(self) -> None:
         """
         See `Reply.close`.
         """
-        released, self._released = self._released, None
-        if released is None:
-            return
-        try:
-            await self._rest.aclose()
-            await self._response.aclose()
-        finally:
-            await released()
 
-    def _tell_whole(self) -> None:
-        if self._on_whole is not None:
-            self._on_whole(self)
+    def __repr__(self) -> str:
+        return f"<WholeReply {self.status}, {len(self.body or b'')} bytes>"
 
-    @property
-    def _is_close_delimited(self) -> bool:
-        return not self._is_chunked and not self._has_length and self.status not in _BODILESS
 
-    async def _receive(self) -> AsyncGenerator[bytes, None]:
-        loop = asyncio.get_running_loop()
-        stream = self._response.stream
-        if not isinstance(stream, httpx2.AsyncByteStream):
-            raise TypeError("the transport gave no asynchronous stream")
-        iterator = aiter(stream)
-        while True:
-            until = loop.time() + self._between_bytes_seconds
-            try:
-                async with asyncio.timeout_at(until if self._ends_at is None else min(until, self._ends_at)):
-                    chunk = await anext(iterator, None)
-            except TimeoutError:
-                raise BrokenReplyError(Reason.UPSTREAM_TIMEOUT) from None
-            except (httpx2.HTTPError, OSError):
-                raise BrokenReplyError(Reason.UPSTREAM_BROKE) from None
-            if chunk is None:
-                return
-            yield chunk
+class _Source(Protocol):
+    """
+    Where the pieces of a streamed reply come from.
+    """
+
+    async def next_piece(self) -> bytes | None:
+        """
+        The next one; None at the end; an `UpstreamError` when it does not end whole.
+        """
+
+    def abandon(self) -> None:
+        """
+        Nobody wants more. Idempotent.
+        """
+
+
+class StreamedReply:
+    """
+    A `Reply` whose body is on the way.
+
+    Attributes:
+        on_whole: Called once, when the whole reply has come; never for one that has not.
+    """
+
+    __slots__ = ("_source", "body", "headers", "on_whole", "status")
+
+    def __init__(self, source: _Source, status: int, headers: tuple[tuple[bytes, bytes], ...]) -> None:
+        self._source = source
+        self.status = status
+        self.headers = headers
+        self.body: bytes | None = None
+        self.on_whole: Callable[[], None] | None = None
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """
+        See `Reply.chunks`.
+        """
+        while (piece := await self._source.next_piece()) is not None:
+            yield piece
+        if self.on_whole is not None:
+            self.on_whole()
+
+    async def close(self) -> None:
+        """
+        See `Reply.close`.
+        """
+        self._source.abandon()
+
+    def __repr__(self) -> str:
+        return f"<StreamedReply {self.status}>"

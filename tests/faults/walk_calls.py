@@ -40,7 +40,7 @@ from gateway.clock import SystemClock
 from gateway.data_plane.answer import Answer
 from gateway.data_plane.worker import Worker, WorkerPlan
 from gateway.errors import StorageError
-from gateway.upstream.client import HttpxUpstreams
+from gateway.upstream.client import PooledUpstreams
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +49,7 @@ API = "/servicemanager/rest/CallManagementAPI"
 ASKING = {"describe", "find_free_bytes"}
 """Functions of `durable` that change nothing."""
 
-STORY = [(Journal, "record"), (Journal, "record_soon"), (HttpxUpstreams, "send"), (Answer, "send")]
+STORY = [(Journal, "record"), (Journal, "record_soon"), (PooledUpstreams, "send"), (Answer, "send")]
 LONGEST_WALK = 300
 RESERVE_BYTES = 64 * 1024
 NOT_MET, REFUSED_TO_START = 3, 4

@@ -60,14 +60,14 @@ EXPLODING = """
 from pathlib import Path
 from gateway.upstream import client
 
-send = client.HttpxUpstreams.send
+send = client.PooledUpstreams.send
 
 async def explode(self, request):
     if request.operation.name == "CallManagementAPI/hangup":
         raise RuntimeError("https://noojee/?apiKey=" + Path({key_file!r}).read_text())
     return await send(self, request)
 
-client.HttpxUpstreams.send = explode
+client.PooledUpstreams.send = explode
 """
 """An error of ours with a key in its text, put into the process by Python's own way of starting."""
 

@@ -1,0 +1,143 @@
+"""
+The way to one upstream: its name resolved, TCP and TLS shaken, and why that failed.
+
+Law 5 holds here: the host and port of the configuration, the certificates that it says, the same host name in the
+handshake; a certificate that is not trusted ends the attempt, whatever other addresses there are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from typing import TYPE_CHECKING, NamedTuple
+
+from gateway.errors import Reason, UpstreamError
+from gateway.outcome import Outcome
+from gateway.upstream.connection import Connection
+from gateway.upstream.tls_channel import Resumption, TlsChannel
+from gateway.upstream.trust import create_tls_context
+
+if TYPE_CHECKING:
+    from gateway.access.upstream import Upstream
+    from gateway.upstream.connection import Buffers, Home
+
+__all__ = ["Connector"]
+
+_logger = logging.getLogger(__name__)
+
+
+class _Trust(NamedTuple):
+    context: ssl.SSLContext
+    resumption: Resumption
+
+
+class Connector:
+    """
+    Opens connections to one upstream. Lives on its event loop.
+
+    Args:
+        upstream: Where.
+        connect_seconds: The longest that one connection may take, name, TCP and TLS together.
+        buffers: Those of the event loop.
+    """
+
+    def __init__(self, upstream: Upstream, connect_seconds: float, buffers: Buffers) -> None:
+        self._upstream = upstream
+        self._connect_seconds = connect_seconds
+        self._buffers = buffers
+        self._trust: asyncio.Future[_Trust] | None = None
+        self._last_address: str | None = None
+
+    def prepare(self) -> asyncio.Future[_Trust]:
+        """
+        Begin to read the certificates to trust, in a thread: the system's store takes some 100 ms.
+        """
+        if self._trust is None or (self._trust.done() and (self._trust.cancelled() or self._trust.exception())):
+            self._trust = asyncio.ensure_future(asyncio.to_thread(_create_trust, self._upstream.ca_pem))
+        return self._trust
+
+    async def open(self, home: Home) -> Connection:
+        """
+        A new connection, its handshake over.
+
+        Raises:
+            UpstreamError: `upstream_certificate` or `upstream_unreachable`; the outcome is `not_sent`.
+        """
+        try:
+            async with asyncio.timeout(self._connect_seconds):
+                # Shielded: others wait for the same certificates.
+                trust = await asyncio.shield(self.prepare())
+                return await self._try_addresses(trust, home)
+        except ssl.SSLCertVerificationError:
+            raise UpstreamError(Reason.UPSTREAM_CERTIFICATE, Outcome.NOT_SENT) from None
+        except (OSError, TimeoutError, UnicodeError):  # the last is what a name with a too long part gives
+            raise UpstreamError(Reason.UPSTREAM_UNREACHABLE, Outcome.NOT_SENT) from None
+
+    async def close(self) -> None:
+        """
+        Wait for the thread, if it still reads.
+        """
+        if self._trust is not None:
+            await asyncio.wait({self._trust})
+
+    async def _try_addresses(self, trust: _Trust, home: Home) -> Connection:
+        """
+        The first address that answers; the one that answered last time goes first.
+
+        Each gets an equal share of the time that is left, so that a dead first one, as with an IPv6 that leads nowhere,
+        costs time once and not the call.
+        """
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._connect_seconds
+        addresses = await self._resolve()
+        failure: Exception = OSError("the name has no address")
+        for number, (address, family) in enumerate(addresses):
+            try:
+                async with asyncio.timeout((until - loop.time()) / (len(addresses) - number)):
+                    connection = await self._open_one(trust, home, address, family)
+            except ssl.SSLCertVerificationError:
+                raise
+            except (OSError, TimeoutError) as error:
+                failure = error
+            else:
+                self._last_address = address
+                return connection
+        raise failure
+
+    async def _resolve(self) -> list[tuple[str, int]]:
+        found = await asyncio.get_running_loop().getaddrinfo(
+            self._upstream.host, self._upstream.port, type=socket.SOCK_STREAM
+        )
+        addresses = list(dict.fromkeys((str(sockaddr[0]), int(family)) for family, _, _, _, sockaddr in found))
+        return sorted(addresses, key=lambda each: each[0] != self._last_address)
+
+    async def _open_one(self, trust: _Trust, home: Home, address: str, family: int) -> Connection:
+        loop = asyncio.get_running_loop()
+        session, verified_at = trust.resumption.find(loop.time())
+        channel = TlsChannel(trust.context, self._upstream.host, session)
+        connection = Connection(loop, channel, home, self._buffers, trust.resumption, verified_at)
+        try:
+            await loop.create_connection(lambda: connection, address, self._upstream.port, family=family)
+            failure = await connection.opened
+        except BaseException:
+            connection.abort()
+            raise
+        if failure is not None:
+            raise failure
+        return connection
+
+    def __repr__(self) -> str:
+        return f"<Connector to {self._upstream.origin}>"
+
+
+def _create_trust(ca_pem: str | None) -> _Trust:
+    try:
+        context = create_tls_context(ca_pem)
+    except OSError as error:
+        # It is the operator who can do something about it; a caller only hears that nothing was sent.
+        _logger.error("the certificates to trust cannot be read: %s", error)  # noqa: TRY400 - the trace tells nothing more
+        raise
+    # The system's store of macOS is asked after the handshake, by a context of another type.
+    return _Trust(context, Resumption(is_possible=type(context) is ssl.SSLContext))

@@ -1,0 +1,290 @@
+"""
+The connections to one upstream for one purpose: who gets one, who waits, and when one is closed.
+
+Decides and knows no byte. One connection carries one call at a time, so the number of connections is the number of
+calls that Noojee works on for us. Who comes when all are busy waits, in the order of coming, for whatever comes first:
+one that is freed or one that is opened. As many are being opened as calls wait, up to the limits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+from collections import deque
+from typing import TYPE_CHECKING
+
+from gateway.errors import Reason, UpstreamError
+from gateway.outcome import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from gateway.upstream.connection import Connection, Home
+
+__all__ = ["FRESH_SECONDS", "IDLE_SECONDS", "Pool"]
+
+_logger = logging.getLogger(__name__)
+
+IDLE_SECONDS = 15.0
+"""Tomcat closes idle connections after 20 s, nginx after 75: stay below both, so that ours is the side that closes."""
+
+FRESH_SECONDS = 1.0
+"""
+How long a connection may have been idle for a dialling call to go on it. It must not meet one that the other side is
+just closing: the call would be `unknown`, and a person would have to look whether a telephone rang.
+"""
+
+_OPENING_AT_ONCE = 50
+"""More handshakes than that at a time (half a millisecond each) would only make one another late."""
+
+_WAITING_EACH = 20
+"""
+How many may wait for each connection that there may be. The twentieth gets its turn within the connect timeout of 5 s
+if a reply takes 250 ms; whoever stands behind him is better told at once.
+"""
+
+_CLOSING_SECONDS = 1.0
+"""How long the connections may take to be gone when all are closed."""
+
+_TICK_SECONDS = 0.01
+"""How much too early a timer may ring."""
+
+
+class Pool:
+    """
+    A pool; a `Home` for its connections. Lives on its event loop.
+
+    Args:
+        name: For people.
+        open_one: Opens a connection for its home, or raises an `UpstreamError`.
+        limit: The most connections, those being opened included.
+        idle_seconds: How long a connection is kept unused.
+        fresh_seconds: How long a fresh one may have been unused.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        open_one: Callable[[Home], Awaitable[Connection]],
+        limit: int,
+        *,
+        idle_seconds: float = IDLE_SECONDS,
+        fresh_seconds: float = FRESH_SECONDS,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._name = name
+        self._open_one = open_one
+        self._limit = limit
+        self._idle_seconds = idle_seconds
+        self._fresh_seconds = fresh_seconds
+        self._all: set[Connection] = set()
+        self._idle: dict[Connection, None] = {}  # in the order of their becoming idle
+        self._waiting: deque[asyncio.Future[Connection]] = deque()
+        self._opening: set[asyncio.Task[None]] = set()
+        self._sweeping: asyncio.TimerHandle | None = None
+        self._is_retired = False
+        self._gone: asyncio.Future[None] | None = None
+
+    def take(self, *, fresh: bool = False) -> Connection | None:
+        """
+        The connection that was used last, if one is idle and can be used. Costs the same however many there are.
+
+        Args:
+            fresh: Not one that has been idle for longer than the fresh seconds.
+        """
+        idle = self._idle
+        while idle:
+            connection, _ = idle.popitem()
+            if connection.is_closing:
+                continue
+            idle_seconds = self._loop.time() - connection.idle_since
+            if fresh and idle_seconds > self._fresh_seconds:
+                idle[connection] = None  # all others are older still
+                return None
+            if idle_seconds >= self._idle_seconds or (
+                (fresh or idle_seconds > self._fresh_seconds) and not connection.is_quiet()
+            ):
+                # Looked at only where it is worth a microsecond: an end that has reached the kernel and not yet us.
+                connection.close()
+                continue
+            return connection
+        return None
+
+    async def wait(self, seconds: float, *, first: bool = False) -> Connection:
+        """
+        The next connection that is freed or opened. Cancelled, it gives its turn on.
+
+        Args:
+            first: Before all others: for a call whose turn had come, with a connection that was closing.
+
+        Raises:
+            UpstreamError: None came in time, or too many wait, or none can be opened. The outcome is `not_sent`.
+        """
+        if len(self._waiting) >= self._limit * _WAITING_EACH:
+            raise self._create_busy()
+        waiter: asyncio.Future[Connection] = self._loop.create_future()
+        if first:
+            self._waiting.appendleft(waiter)
+        else:
+            self._waiting.append(waiter)
+        self._open_more()
+        timer = self._loop.call_later(max(seconds, 0.0), self._give_up, waiter)
+        try:
+            return await waiter
+        except BaseException:
+            self._withdraw(waiter)
+            raise
+        finally:
+            timer.cancel()
+
+    def freed(self, connection: Connection) -> None:
+        """
+        See `Home.freed`: it goes to whoever has waited longest.
+        """
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(connection)
+                return
+        if self._is_retired:
+            connection.close()
+            return
+        self._idle[connection] = None
+        if self._sweeping is None:
+            self._sweeping = self._loop.call_later(self._idle_seconds, self._sweep)
+
+    def lost(self, connection: Connection) -> None:
+        """
+        See `Home.lost`: there is room for another.
+        """
+        self._all.discard(connection)
+        self._idle.pop(connection, None)
+        if self._gone is not None and not self._all and not self._gone.done():
+            self._gone.set_result(None)
+        self._open_more()
+
+    def retire(self) -> None:
+        """
+        Close each connection as soon as nobody uses or waits for it.
+        """
+        self._is_retired = True
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        for connection in list(self._idle):
+            connection.close()
+        self._idle.clear()
+
+    async def close(self) -> None:
+        """
+        Close all connections, those that carry something too.
+        """
+        self.retire()
+        waiting, self._waiting = self._waiting, deque()
+        for waiter in waiting:
+            if not waiter.done():
+                waiter.set_exception(UpstreamError(Reason.UPSTREAM_UNREACHABLE, Outcome.NOT_SENT))
+        opening = list(self._opening)
+        for task in opening:
+            task.cancel()
+        await asyncio.gather(*opening, return_exceptions=True)
+        for connection in list(self._all):
+            connection.end()
+        if self._all:
+            self._gone = self._loop.create_future()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._gone, _CLOSING_SECONDS)
+
+    def _open_more(self) -> None:
+        """
+        Open as many as calls wait, as far as there is room.
+        """
+        while len(self._opening) < min(len(self._waiting), _OPENING_AT_ONCE):
+            if self._is_full:
+                # Idle ones while somebody waits: he wants a fresh one. When the oldest is gone we are asked again.
+                if self._idle:
+                    next(iter(self._idle)).close()
+                return
+            self._opening.add(self._loop.create_task(self._open()))
+
+    async def _open(self) -> None:
+        """
+        Open one, for whoever comes first in the queue then.
+
+        A task of its own, because the call that it was begun for may be served by another connection meanwhile.
+        """
+        failure = UpstreamError(Reason.UPSTREAM_UNREACHABLE, Outcome.NOT_SENT)
+        connection = None
+        try:
+            connection = await self._open_one(self)
+        except UpstreamError as error:
+            failure = error
+        except Exception:
+            _logger.exception("%r met an error of ours", self)
+        finally:
+            self._opening.discard(asyncio.current_task())
+        if connection is not None and not connection.is_closing:
+            self._all.add(connection)
+            self.freed(connection)
+        else:
+            self._fail_unserved(failure)
+        self._open_more()
+
+    def _fail_unserved(self, failure: UpstreamError) -> None:
+        """
+        One attempt has failed: tell it to whoever has waited longest, unless others are being opened for all who wait.
+        """
+        while len(self._waiting) > len(self._opening):
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                # An exception of one's own for each who waits; a shared one would collect all their tracebacks.
+                waiter.set_exception(UpstreamError(failure.reason, Outcome.NOT_SENT))
+                return
+
+    def _give_up(self, waiter: asyncio.Future[Connection]) -> None:
+        """
+        Its time is over.
+        """
+        if not waiter.done():
+            self._waiting.remove(waiter)
+            unreachable = UpstreamError(Reason.UPSTREAM_UNREACHABLE, Outcome.NOT_SENT)
+            waiter.set_exception(self._create_busy() if self._is_full else unreachable)
+
+    def _withdraw(self, waiter: asyncio.Future[Connection]) -> None:
+        """
+        It waits no more; a connection that it was given in the same moment goes to the next.
+        """
+        if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+            self.freed(waiter.result())
+        else:
+            with contextlib.suppress(ValueError):
+                self._waiting.remove(waiter)
+
+    def _sweep(self) -> None:
+        self._sweeping = None
+        now = self._loop.time()
+        old = itertools.takewhile(lambda each: now - each.idle_since >= self._idle_seconds - _TICK_SECONDS, self._idle)
+        for connection in list(old):
+            del self._idle[connection]
+            connection.close()
+        if self._idle:
+            self._sweeping = self._loop.call_at(next(iter(self._idle)).idle_since + self._idle_seconds, self._sweep)
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._all) + len(self._opening) >= self._limit
+
+    def _create_busy(self) -> UpstreamError:
+        return UpstreamError(
+            Reason.UPSTREAM_BUSY,
+            Outcome.NOT_SENT,
+            detail=f"All {self._limit} connections to Noojee are in use, and others wait for one; try again later",
+        )
+
+    def __repr__(self) -> str:
+        busy = len(self._all) - len(self._idle)
+        return (
+            f"<Pool of {self._name}{', retired' if self._is_retired else ''}: {busy} busy, {len(self._idle)} idle, "
+            f"{len(self._opening)} opening, {len(self._waiting)} waiting, at most {self._limit}>"
+        )

@@ -1,0 +1,184 @@
+"""
+TLS without a socket: what is received goes in, what is to be sent comes out.
+
+The loops have a TLS of their own; this one stands in its place because it holds no buffer for each connection (asyncio
+keeps 256 KiB, uvloop as much address space), costs the same on both loops, and tells an end that the other side has
+signed (close_notify) from a connection that merely ends. docs/decisions/0010-the-pool.md has the figures.
+
+Law 5 holds here as far as the context has it; the host name is checked in each full handshake, and a session is resumed
+only for the upstream with which it was made (`Resumption`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import ssl
+
+__all__ = ["ENDED", "RECORD_BYTES", "Resumption", "TlsChannel"]
+
+RECORD_BYTES = 16 * 1024
+"""What one record can hold (RFC 8446 section 5.1), and so the most that one read gives."""
+
+ENDED = -1
+"""What `TlsChannel.read_into` gives once the other side has signed the end of its data."""
+
+_LONGEST_TRUST_SECONDS = 3600.0
+"""How long after a certificate was seen its session may be resumed: a certificate is looked at again every hour."""
+
+_KEEP_SECONDS = 30.0
+"""How old a kept session may be before the next connection's takes its place: to copy one out costs some 30 us."""
+
+
+class TlsChannel:
+    """
+    The client's side of one TLS connection.
+
+    Args:
+        context: Whom to trust.
+        host: The name or address that the certificate must have.
+        session: To be resumed if the other side agrees; a full handshake if it does not.
+
+    Attributes:
+        is_open: Whether the handshake is over.
+    """
+
+    __slots__ = ("_incoming", "_object", "_outgoing", "_read", "_write", "is_open", "put", "take")
+
+    def __init__(self, context: ssl.SSLContext, host: str, session: ssl.SSLSession | None) -> None:
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._object = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host, session=session)
+        self._read = self._object.read
+        self._write = self._object.write
+        self.put = self._incoming.write
+        """Hand in what was received."""
+        self.take = self._outgoing.read
+        """All that is to be sent now; empty for nothing."""
+        self.is_open = False
+
+    def shake_hands(self) -> bool:
+        """
+        Go on with the handshake as far as what was received allows; whether it is over.
+
+        Raises:
+            ssl.SSLCertVerificationError: Whoever is there is not whom we trust.
+            ssl.SSLError: It speaks no TLS that we accept.
+        """
+        try:
+            self._object.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        self.is_open = True
+        return True
+
+    def read_into(self, buffer: bytearray) -> int:
+        """
+        The next bytes, decrypted: how many are in the buffer now. 0: no more yet. `ENDED`: no more will come.
+
+        Args:
+            buffer: At least `RECORD_BYTES` long.
+
+        Raises:
+            ssl.SSLError: What was received was altered, or is no TLS.
+        """
+        # Asked first, because the exception costs more than the decryption of a short reply.
+        if not self._incoming.pending and not self._object.pending():
+            return 0
+        try:
+            return self._read(RECORD_BYTES, buffer) or ENDED  # type: ignore[return-value]  # a count where it has a buffer
+        except ssl.SSLWantReadError:
+            return 0
+
+    def write(self, data: bytes | memoryview) -> int:
+        """
+        Encrypt; `take` gives the result.
+
+        Returns:
+            How many bytes were taken: all, but when the other side asks for a new handshake in the middle; then the
+            rest can go after something was received.
+
+        Raises:
+            ssl.SSLError: Nothing can be sent any more.
+        """
+        size = len(data)
+        sent = 0
+        with contextlib.suppress(ssl.SSLWantReadError):
+            sent = self._write(data)
+            while sent < size:
+                sent += self._write(memoryview(data)[sent:])
+        return sent
+
+    def sign_off(self) -> None:
+        """
+        Say that nothing more comes from us (close_notify); `take` gives it.
+        """
+        with contextlib.suppress(ssl.SSLError):  # the other side need not have said so too
+            self._object.unwrap()
+
+    @property
+    def has_output(self) -> bool:
+        """
+        Whether something is to be sent.
+        """
+        return self._outgoing.pending > 0
+
+    @property
+    def is_resumed(self) -> bool:
+        """
+        Whether the handshake was a short one.
+        """
+        return bool(self._object.session_reused)
+
+    @property
+    def session(self) -> ssl.SSLSession | None:
+        """
+        What a later handshake can resume. With TLS 1.3 it is there after something was received.
+        """
+        return self._object.session
+
+    def __repr__(self) -> str:
+        state = self._object.version() if self.is_open else "shaking hands"
+        return f"<TlsChannel {state}{', resumed' if self.is_resumed else ''}>"
+
+
+class Resumption:
+    """
+    The TLS session of one upstream, so that a further connection costs a short handshake.
+
+    Args:
+        is_possible: False for a context that looks at certificates outside of OpenSSL (the system's store on macOS):
+            a resumed handshake shows none.
+    """
+
+    __slots__ = ("_is_possible", "_kept_at", "_session", "_verified_at")
+
+    def __init__(self, *, is_possible: bool = True) -> None:
+        self._is_possible = is_possible
+        self._session: ssl.SSLSession | None = None
+        self._kept_at = -math.inf
+        self._verified_at = -math.inf
+
+    def find(self, now: float) -> tuple[ssl.SSLSession | None, float]:
+        """
+        A session to resume, and when the certificate behind it was verified: `now` where there is no session.
+        """
+        if self._session is None or now >= self._verified_at + _LONGEST_TRUST_SECONDS:
+            return None, now
+        return self._session, self._verified_at
+
+    def keep(self, channel: TlsChannel, verified_at: float, now: float) -> None:
+        """
+        Remember the session of a channel over which something was received.
+
+        Args:
+            verified_at: What `find` said when the channel was made, if it was resumed; else when it was opened.
+        """
+        if not self._is_possible or now < self._kept_at + _KEEP_SECONDS:
+            return
+        session = channel.session
+        if session is not None:
+            self._session, self._kept_at, self._verified_at = session, now, verified_at
+
+    def __repr__(self) -> str:
+        return f"<Resumption {'with' if self._session is not None else 'without'} a session>"
