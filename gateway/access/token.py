@@ -12,8 +12,7 @@ import hashlib
 import re
 import secrets
 import zlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.secret import Secret
 
@@ -27,8 +26,7 @@ _FORM = re.compile(r"njg_[0-9A-Za-z]{12}_[0-9A-Za-z]{32}_[0-9A-Za-z]{6}")
 _UUID_FORM = re.compile(r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}")
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """
     A token that is neither revoked nor of a disabled caller. It may be expired: time is checked on every call.
     """

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import islice
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar, overload
 
 from gateway.access.token import Token
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 __all__ = ["TokenEntry", "TokenMap"]
+
+T = TypeVar("T")
 
 TokenEntry: TypeAlias = "tuple[str, str, datetime | None]"
 """A token's id, its caller's name and when it expires: the fields of a `Token`."""
@@ -35,6 +37,19 @@ class TokenMap(Mapping[bytes, Token]):
 
     def __getitem__(self, digest: bytes) -> Token:
         return Token(*self._entries[digest])
+
+    @overload
+    def get(self, digest: bytes, default: None = None, /) -> Token | None: ...
+
+    @overload
+    def get(self, digest: bytes, default: T, /) -> Token | T: ...
+
+    def get(self, digest: bytes, default: T | None = None, /) -> Token | T | None:
+        """
+        The token of a digest. The one look-up of every call, so it is not left to `Mapping`, which catches a KeyError.
+        """
+        entry = self._entries.get(digest)
+        return Token(*entry) if entry is not None else default
 
     def __contains__(self, digest: object) -> bool:
         return digest in self._entries
