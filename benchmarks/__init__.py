@@ -1,0 +1,3 @@
+"""
+What the gateway costs, beside nginx and beside what else is written in Python: `make bench`. See README.md here.
+"""

@@ -1,0 +1,3 @@
+"""
+What the main table cannot show: cost as work grows, tails, memory. One file a question; each gives a `Series`.
+"""

@@ -1,0 +1,60 @@
+"""
+The rules that make a run void: when what it tells is of the load generator, of other programs, or of a broken gateway.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmarks.candidates import DIRECT, LITELLM, NGINX, OURS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmarks.comparison import Comparison
+    from benchmarks.outcome import Series
+
+__all__ = ["BUSY_LEAST", "STRANGERS_MOST", "find_faults"]
+
+BUSY_LEAST = 0.95
+"""A core that is less busy waits for something that is no part of it, and the figure is that thing's."""
+
+STRANGERS_MOST = 0.15
+"""So much of a core is the kernel's own work for us: writing the disk's pages back, timers."""
+
+
+def find_faults(comparison: Comparison | None, series: Sequence[Series]) -> list[str]:
+    """
+    Why the run is void, in whole sentences; empty for a run that counts.
+    """
+    faults = [] if comparison is None else _find_in_comparison(comparison)
+    for each in series:
+        if each.failures:
+            faults.append(f"{each.title}: {each.failures} calls failed.")
+        faults += [f"{each.title}: {fault}." for fault in each.faults]
+        faults += [
+            f"{each.title}: {fault} ({honesty.of})." for honesty in each.honesty for fault in honesty.find_faults()
+        ]
+    return faults
+
+
+def _find_in_comparison(comparison: Comparison) -> list[str]:
+    loaded, single = comparison.loaded, comparison.single
+    faults = []
+    if loaded[DIRECT].per_second <= loaded[NGINX].per_second:
+        faults.append(
+            f"Direct ({loaded[DIRECT].per_second:,.0f} /s) does not exceed nginx ({loaded[NGINX].per_second:,.0f} /s): "
+            "the load generator or the upstream is what was measured."
+        )
+    for name, each in loaded.items():
+        if name not in {DIRECT, LITELLM} and each.core_busy < BUSY_LEAST:
+            faults.append(
+                f"The core of {name} was {each.core_busy:.0%} busy at 32 connections, less than {BUSY_LEAST:.0%}."
+            )
+        if each.strangers > STRANGERS_MOST:
+            faults.append(f"While {name} was measured, other programs used {each.strangers:.0%} of a core.")
+    for figures in (loaded, single):
+        faults += [f"{name}: {each.failures} calls failed." for name, each in figures.items() if each.failures]
+    if comparison.honesty is not None:
+        faults += [f"{OURS}: {fault}." for fault in comparison.honesty.find_faults()]
+    return faults
