@@ -10,9 +10,7 @@ version than ours, or another file under its name, is a backup that was put back
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
-from datetime import datetime
 from ipaddress import ip_network
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
@@ -22,15 +20,15 @@ from gateway.access.grant import Grant
 from gateway.access.limits import Limits
 from gateway.access.rules import parse_rule
 from gateway.access.snapshot import Snapshot
-from gateway.access.token_map import TokenMap
+from gateway.access.token_map import TokenMap, find_caller_name, pack_token
 from gateway.durable import describe
 from gateway.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from gateway.access.credential import Credential
-    from gateway.access.token_map import TokenEntry
+    from gateway.access.token_map import PackedToken
     from gateway.registry.reading import Reading, TokenState
     from gateway.registry.store import Store
 
@@ -98,7 +96,7 @@ class Feed:
         """
         with self._one_file() as file, self._reading() as registry:
             for rows in registry.iterate_usable_tokens(_SLICE) if with_tokens else ():
-                self._tokens.put((row[0], _as_entry(row)) for row in rows)
+                self._tokens.put((row[0], _pack(row)) for row in rows)
             snapshot = self._read_snapshot(registry)
         self._file = file
         return snapshot
@@ -152,17 +150,17 @@ class Feed:
             changed = registry.find_changed_callers(known.version)
             suspects = {name for name in known.callers if name in changed or name not in snapshot.callers}
         removed: list[bytes] = []
-        added: dict[bytes, TokenEntry] = {}
-        usable: set[bytes] = set()
+        added: dict[bytes, PackedToken] = {}
+        usable: dict[bytes, None] = {}  # no set, which the garbage collector would go through (see `token_map`)
         for rows, are_usable in self._pausing(changes):
             if not are_usable:
                 removed += [row[0] for row in rows]
                 continue
             for row in rows:
-                digest, entry = row[0], _as_entry(row)
-                usable.add(digest)
-                if not self._tokens.holds(digest, entry):
-                    added[digest] = entry
+                digest, packed = row[0], _pack(row)
+                usable[digest] = None
+                if not self._tokens.holds(digest, packed):
+                    added[digest] = packed
         removed += self._find_left(suspects, usable)
         return Update(snapshot, self._tokens, removed, added)
 
@@ -178,7 +176,7 @@ class Feed:
 
     def _read_callers(self, registry: Reading, credentials: Mapping[str, Credential]) -> dict[str, Caller]:
         grants: dict[str, list[Grant]] = {}
-        for rows in self._pausing(_in_slices(registry.find_grants(), _ROWS_SLICE)):
+        for rows in self._pausing(registry.iterate_grants(_ROWS_SLICE)):
             for row in rows:
                 rules = tuple(parse_rule(parameter, text) for parameter, text in row.rules)
                 credential = credentials[row.credential_name]
@@ -192,12 +190,12 @@ class Feed:
                 grants=tuple(grants.get(row.name, ())),
                 limits=Limits.resolve(row.rate_per_second, row.burst, row.concurrency),
             )
-            for rows in self._pausing(_in_slices(registry.find_callers(), _ROWS_SLICE))
+            for rows in self._pausing(registry.iterate_callers(_ROWS_SLICE))
             for row in rows
             if row.is_enabled
         }
 
-    def _find_left(self, suspects: set[str] | None, usable: set[bytes]) -> list[bytes]:
+    def _find_left(self, suspects: set[str] | None, usable: Mapping[bytes, None]) -> list[bytes]:
         """
         Tokens we hold that are no longer usable, of these callers; None for all, when all have been read.
 
@@ -208,9 +206,9 @@ class Feed:
             return []
         return [
             digest
-            for entries in self._pausing(self._tokens.iterate_slices(_SCAN_SLICE))
-            for digest, entry in entries
-            if digest not in usable and (suspects is None or entry[1] in suspects)
+            for tokens in self._pausing(self._tokens.iterate_slices(_SCAN_SLICE))
+            for digest, packed in tokens
+            if digest not in usable and (suspects is None or find_caller_name(packed) in suspects)
         ]
 
     def _pausing(self, slices: Iterable[T]) -> Iterator[T]:
@@ -254,7 +252,7 @@ class Update:
         snapshot: Snapshot,
         tokens: TokenMap,
         removed: list[bytes],
-        added: dict[bytes, TokenEntry],
+        added: dict[bytes, PackedToken],
     ) -> None:
         self.snapshot = snapshot
         self._tokens = tokens
@@ -291,11 +289,6 @@ class Update:
         return f"<Update to {self.snapshot.version}: {len(self._removed)} tokens to remove, {len(self._added)} to add>"
 
 
-def _in_slices(rows: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    for first in range(0, len(rows), size):
-        yield rows[first : first + size]
-
-
-def _as_entry(row: TokenState) -> TokenEntry:
+def _pack(row: TokenState) -> PackedToken:
     _, token_id, caller_name, expires_at = row
-    return token_id, sys.intern(caller_name), datetime.fromisoformat(expires_at) if expires_at else None
+    return pack_token(token_id, caller_name, expires_at)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from gateway.access.credential import Credential, Kind
 from gateway.access.upstream import AuthMethod, Upstream
@@ -18,7 +18,6 @@ from gateway.registry.rows import CallerRow, GrantRow, OwedEvent, TokenRow
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator, Mapping
-    from typing import Any
 
 __all__ = ["Reading", "TokenState"]
 
@@ -123,6 +122,13 @@ class Reading:
         """
         return [_as_caller(row) for row in self._connection.execute(f"{_CALLERS} ORDER BY name")]
 
+    def iterate_callers(self, slice_size: int) -> Iterator[list[CallerRow]]:
+        """
+        All callers, in slices.
+        """
+        for rows in self._iterate(f"{_CALLERS} ORDER BY name", {}, slice_size):
+            yield [_as_caller(row) for row in rows]
+
     def find_caller(self, name: str) -> CallerRow | None:
         """
         The caller of that name.
@@ -135,6 +141,13 @@ class Reading:
         All grants, or those of a caller.
         """
         return self._find_grants("" if caller_name is None else "WHERE caller_name = :name", {"name": caller_name})
+
+    def iterate_grants(self, slice_size: int) -> Iterator[list[GrantRow]]:
+        """
+        All grants, in slices.
+        """
+        for rows in self._iterate(f"{_GRANTS} ORDER BY sequence", {}, slice_size):
+            yield [_as_grant(row) for row in rows]
 
     def find_grant(self, grant_id: str) -> GrantRow | None:
         """
@@ -203,7 +216,7 @@ class Reading:
         statement = f"{_TOKENS} {where} ORDER BY issued_at, token_id"
         return [_as_token(row) for row in self._connection.execute(statement, values)]
 
-    def _iterate(self, statement: str, values: Mapping[str, object], slice_size: int) -> Iterator[list[TokenState]]:
+    def _iterate(self, statement: str, values: Mapping[str, object], slice_size: int) -> Iterator[list[Any]]:
         rows = self._connection.execute(statement, values)
         while piece := rows.fetchmany(slice_size):
             yield piece

@@ -4,6 +4,7 @@ The feed: what of the registry the data plane sees, and what it must not see.
 
 from __future__ import annotations
 
+import gc
 import time
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
@@ -13,9 +14,10 @@ import pytest
 
 from gateway.access.credential import Credential, Kind
 from gateway.access.token import Token
+from gateway.access.token_map import TokenMap
 from gateway.access.upstream import Upstream
 from gateway.errors import StorageError
-from gateway.registry.feed import load_snapshot
+from gateway.registry.feed import Feed, load_snapshot
 from gateway.registry.rows import CallerRow, OwedEvent, TokenRow
 from gateway.registry.store import Store
 
@@ -151,6 +153,48 @@ def test_a_damaged_row_is_an_error_of_storage_without_the_row(store: Store) -> N
         load_snapshot(store)
 
     assert "marked-secret" not in str(caught.value)
+
+
+def test_an_expiry_that_is_none_is_damage_too(store: Store) -> None:
+    """
+    It is told when the registry is read, not by the call that presents the token.
+    """
+    with store.transaction() as registry:
+        registry.add_token(TokenRow("damaged", "crm", NOW, NOW, None), b"digest")
+    with store._connect(writes=True) as connection:
+        connection.execute("UPDATE tokens SET expires_at = 'never'")
+    with pytest.raises(StorageError, match="damaged"):
+        load_snapshot(store)
+
+
+def test_tokens_are_nothing_to_the_garbage_collector(store: Store) -> None:
+    """
+    It follows containers of containers; going through a hundred thousand tokens would hold up every call.
+    """
+    with store.transaction() as registry:
+        registry.add_token(TokenRow("first", "crm", NOW, NOW + timedelta(days=1), None), b"first")
+    feed = Feed(store, pause_seconds=0.0)
+    known = feed.load()
+    tokens = known.tokens
+    with store.transaction() as registry:
+        registry.add_token(TokenRow("second", "crm", NOW, None, None), b"second")
+    feed.read(known).finish()
+
+    assert isinstance(tokens, TokenMap)
+    assert {b"first", b"second"} == set(tokens)
+    assert not gc.is_tracked(tokens._packed)
+
+
+def test_a_snapshot_without_tokens_has_everything_else(store: Store) -> None:
+    """
+    For verbs that ask by a caller's name, which must not wait for a hundred thousand tokens.
+    """
+    with store.transaction() as registry:
+        registry.add_token(TokenRow("unread", "crm", NOW, None, None), b"digest")
+    whole, lean = load_snapshot(store), load_snapshot(store, with_tokens=False)
+
+    assert (1, 0) == (len(whole.tokens), len(lean.tokens))
+    assert (whole.version, whole.callers, whole.credentials) == (lean.version, lean.callers, lean.credentials)
 
 
 def test_owed_events_come_in_the_order_of_their_changes(store: Store) -> None:

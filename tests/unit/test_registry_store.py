@@ -214,6 +214,24 @@ def test_a_registry_that_is_gone_is_not_made_anew(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+def test_a_connection_to_a_file_that_was_replaced_is_not_used_again(tmp_path: Path) -> None:
+    """
+    Not even one that was in use meanwhile: it would read what was put aside for ever.
+    """
+    path, other = tmp_path / "gateway.db", tmp_path / "other.db"
+    for each in (path, other):
+        Store.create(each).close()
+    with Store.open(other) as store, store.transaction() as registry:
+        registry.add_caller(CALLER)
+    with Store.open(path) as store:
+        with store.reading() as before:
+            other.rename(path)
+            versions = [store.version(), before.version]
+        versions.append(store.version())
+
+    assert [2, 1, 2] == versions
+
+
 def test_a_schema_from_the_future_is_refused(tmp_path: Path) -> None:
     """
     An older release must not write to what a newer one has made.

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 
 from gateway.access.snapshot import Snapshot
-from gateway.access.token_map import TokenEntry, TokenMap
+from gateway.access.token_map import PackedToken, TokenMap, pack_token
 from gateway.data_plane.snapshots import Snapshots
 from gateway.errors import StorageError
 from gateway.registry.feed import Update
@@ -50,7 +50,7 @@ class Registry:
         self.known: list[int] = []
         self.tokens = TokenMap()
         self.removed: list[bytes] = []
-        self.added: list[tuple[bytes, TokenEntry]] = []
+        self.added: list[tuple[bytes, PackedToken]] = []
 
     def read_version(self) -> int:
         """
@@ -134,8 +134,10 @@ def test_tokens_are_applied_in_slices_between_which_calls_are_served(room: Room)
     What goes is out before the version is in force, what comes is in before it is told; the loop runs in between.
     """
     gone = [b"old %d" % number for number in range(1200)]
-    come: list[tuple[bytes, TokenEntry]] = [(b"new %d" % number, (f"t{number}", "crm", None)) for number in range(1200)]
-    room.registry.tokens.put((digest, ("t", "crm", None)) for digest in gone)
+    come: list[tuple[bytes, PackedToken]] = [
+        (b"new %d" % number, pack_token(f"t{number}", "crm", None)) for number in range(1200)
+    ]
+    room.registry.tokens.put((digest, pack_token("t", "crm", None)) for digest in gone)
     room.registry.version, room.registry.removed, room.registry.added = 5, gone, come
     seen: list[tuple[int, int, int]] = []
 
@@ -160,7 +162,7 @@ def test_a_refresh_that_is_cancelled_leaves_no_half_version(room: Room) -> None:
     A version in force has all its tokens, or it would never be read again.
     """
     room.registry.version = 5
-    room.registry.added = [(b"new %d" % number, (f"t{number}", "crm", None)) for number in range(5000)]
+    room.registry.added = [(b"new %d" % number, pack_token(f"t{number}", "crm", None)) for number in range(5000)]
 
     async def cancel_midway() -> None:
         refreshing = asyncio.create_task(room.snapshots.refresh(5))
