@@ -20,6 +20,27 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+VERBS = [
+    "init",
+    *(f"upstream {verb}" for verb in ("add", "list", "show", "set", "remove")),
+    *(f"credential {verb}" for verb in ("add", "list", "rotate", "remove")),
+    *(f"caller {verb}" for verb in ("add", "list", "show", "set", "disable", "enable", "remove")),
+    *(f"grant {verb}" for verb in ("add", "list", "remove")),
+    *(f"token {verb}" for verb in ("issue", "list", "rotate", "revoke")),
+    "explain",
+    "operations",
+    "serve",
+    "demo",
+    "simulate",
+    "audit tail",
+    "audit verify",
+    "master-key rotate",
+    "master-key prune",
+]
+"""
+Every verb there is.
+"""
+
 KEY = "0f8fad5b-d9cb-469f-a165-70867728950e"
 """
 A Noojee key, marked so that it can be looked for.
