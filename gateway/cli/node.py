@@ -29,7 +29,7 @@ from gateway.data_plane.bounds import Bounds
 from gateway.data_plane.plan import WorkerPlan
 from gateway.errors import OperatorError, OperatorReason
 from gateway.registry.store import Store
-from gateway.supervisor.lifeline import Assignment
+from gateway.supervisor.assignment import Assignment
 from gateway.supervisor.plan import PlanePlan, SupervisorPlan
 from gateway.supervisor.signals import block_ending_signals
 from gateway.upstream.request import Timeouts
@@ -236,11 +236,11 @@ def _find_python() -> list[str]:
 
 
 def _plan_plane(settings: Settings, module: str, listener: socket.socket, plan: dict[str, object]) -> PlanePlan:
-    cert_file, key_file = settings.tls_cert_file, settings.tls_key_file
+    tls_files = (settings.tls_cert_file, settings.tls_key_file)
     assignment = Assignment(
         listener=listener.fileno(),
         log_level=settings.log_level,
-        tls_files=(str(cert_file), str(key_file)) if cert_file is not None and key_file is not None else None,
+        tls_files=[str(path) for path in tls_files if path is not None],
         plan=plan,
     )
     return PlanePlan([*_find_python(), "-m", module], assignment.render(), listener.fileno())

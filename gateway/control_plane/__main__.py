@@ -17,7 +17,8 @@ from gateway.control_plane.process import ControlPlane
 from gateway.supervisor.lifeline import live
 
 if TYPE_CHECKING:
-    from gateway.supervisor.lifeline import Assignment, Lifeline
+    from gateway.supervisor.assignment import Assignment
+    from gateway.supervisor.lifeline import Lifeline
 
 
 def _run(lifeline: Lifeline, assignment: Assignment) -> None:

@@ -20,7 +20,8 @@ from gateway.supervisor.lifeline import live
 from gateway.supervisor.orders import CONTROL_PLANE_DOWN, CONTROL_PLANE_UP
 
 if TYPE_CHECKING:
-    from gateway.supervisor.lifeline import Assignment, Lifeline
+    from gateway.supervisor.assignment import Assignment
+    from gateway.supervisor.lifeline import Lifeline
 
 
 def _run(lifeline: Lifeline, assignment: Assignment) -> None:

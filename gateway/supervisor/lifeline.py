@@ -12,65 +12,24 @@ import contextlib
 import json
 import logging
 import os
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gateway.errors import OperatorError, OperatorReason, StorageError
 from gateway.logs import configure_logging, render_exception
+from gateway.supervisor.assignment import Assignment
 from gateway.supervisor.orders import END
 from gateway.supervisor.signals import ignore_ending_signals
-from gateway.tls import load_tls
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable, Mapping
 
-__all__ = ["Assignment", "Lifeline", "live"]
+__all__ = ["Lifeline", "live"]
 
 _STDIN, _STDOUT = 0, 1
 _READ_BYTES = 65536
 _UNEXPECTED = 70  # EX_SOFTWARE in sysexits(3), as for the command line
 
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Assignment:
-    """
-    What a plane's process is told when it starts.
-
-    Attributes:
-        listener: The descriptor of a bound socket.
-        tls_files: Paths of certificate and key; None for plain HTTP.
-        plan: What the plane itself is told, in a form of its own.
-    """
-
-    listener: int
-    log_level: str
-    tls_files: tuple[str, str] | None
-    plan: Mapping[str, Any]
-
-    def render(self) -> str:
-        """
-        As one line; `parse` is its inverse.
-        """
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def parse(cls, line: bytes) -> Assignment:
-        """
-        What `render` made.
-        """
-        return cls(**json.loads(line))
-
-    def load_tls(self) -> ssl.SSLContext | None:
-        """
-        What the port speaks TLS with.
-
-        Raises:
-            OperatorError: `tls_unusable`.
-        """
-        return load_tls(*self.tls_files) if self.tls_files is not None else None
 
 
 class Lifeline:
@@ -113,17 +72,21 @@ class Lifeline:
         ended = asyncio.Event()
         orders: list[str] = []
 
-        def hear() -> None:
-            data = os.read(_STDIN, _READ_BYTES)
-            if not data:
-                loop.remove_reader(_STDIN)
-                ended.set()
+        def take(data: bytes) -> None:
             *lines, self._unread = (self._unread + data).split(b"\n")
             for line in lines:
                 orders.append(line.decode())
                 if take_order is not None:
                     take_order(orders[-1])
 
+        def hear() -> None:
+            data = os.read(_STDIN, _READ_BYTES)
+            take(data)
+            if not data:
+                loop.remove_reader(_STDIN)
+                ended.set()
+
+        take(b"")  # what came together with the assignment
         loop.add_reader(_STDIN, hear)
         await ended.wait()
         if orders[-1:] != [END]:

@@ -17,7 +17,7 @@ class PlanePlan:
 
     Attributes:
         words: The program and its arguments.
-        assignment: What it is told over its standard input, one line of JSON (see `lifeline`).
+        assignment: What it is told over its standard input, one line (see `Assignment`).
         listener: The descriptor of the bound socket that it serves on.
     """
 

@@ -65,17 +65,21 @@ class Plane:
     def start(self, now: float) -> int:
         """
         Start a process. Returns the descriptor on which it is heard.
+
+        Raises:
+            OSError: The system has no room for another process, or the program is not there: it is being replaced.
         """
+        self.due_at, self._started_at, self._unread = None, now, b""
         # Blocked from its first instant: it takes its orders over its lifeline, and what a terminal or a service
         # manager sends to all processes at once reaches it through us.
         with block_ending_signals():
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
                 self._plan.words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=self._descriptors
             )
-        self.due_at, self._started_at, self._unread = None, now, b""
+        if self._process.stdin is None or self._process.stdout is None:
+            raise RuntimeError("its standard streams are not piped")
+        os.set_blocking(self._process.stdin.fileno(), False)
         self.tell(self._plan.assignment)
-        if self._process.stdout is None:
-            raise RuntimeError("its standard output is not piped")
         return self._process.stdout.fileno()
 
     def tell(self, line: str) -> None:
@@ -83,7 +87,8 @@ class Plane:
         Say something to it; to nobody, when it is not there.
         """
         if self._process is not None and self._process.stdin is not None and not self._process.stdin.closed:
-            with contextlib.suppress(BrokenPipeError):  # it has just died, and will be heard of
+            # It has just died, and will be heard of; or it has been stopped for hours, and its pipe is full.
+            with contextlib.suppress(BrokenPipeError, BlockingIOError):
                 os.write(self._process.stdin.fileno(), line.encode() + b"\n")
 
     def hear(self) -> Iterator[dict[str, object]]:
@@ -103,12 +108,9 @@ class Plane:
             with contextlib.suppress(ValueError):  # something printed what it should not have: there it does no harm
                 yield dict(json.loads(line))
 
-    def bury(self, now: float) -> tuple[int, float]:
+    def bury(self) -> int:
         """
-        After its last word: leave no zombie.
-
-        Returns:
-            How it ended, negative for a signal, and how many seconds it is to be left dead.
+        After its last word: leave no zombie. Returns its exit code, negative for a signal.
         """
         if self._process is None:
             raise RuntimeError(f"the {self.name} does not run")
@@ -116,7 +118,15 @@ class Plane:
             pass
         code = self._process.returncode
         self._process, self.is_ready = None, False
-        return code, self._backoff.find_pause(now - self._started_at)
+        return code
+
+    def rest(self, now: float) -> str:
+        """
+        Be started again when it is due. Returns when that is, in words.
+        """
+        pause_seconds = self._backoff.find_pause(now - self._started_at)
+        self.due_at = now + pause_seconds
+        return f"in {pause_seconds:.0f} s" if pause_seconds else "at once"
 
     def end(self) -> None:
         """

@@ -14,7 +14,6 @@ import logging
 import os
 import selectors
 import signal
-import sys
 import time
 from functools import partial
 from typing import TYPE_CHECKING
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
     from gateway.supervisor.plan import SupervisorPlan
 
 __all__ = ["Supervisor"]
+
+_STDIN, _STDOUT = 0, 1
 
 _logger = logging.getLogger(__name__)
 
@@ -61,10 +62,10 @@ class Supervisor:
         with self._selector, hear_ending_signals() as signals:
             self._selector.register(signals, selectors.EVENT_READ, partial(self._hear_order, signals))
             if self._plan.ends_with_input:
-                stdin = sys.stdin.fileno()
-                self._selector.register(stdin, selectors.EVENT_READ, partial(self._hear_order, stdin))
-            for plane in (self._worker, self._control_plane):
-                self._start(plane)
+                self._selector.register(_STDIN, selectors.EVENT_READ, partial(self._hear_order, _STDIN))
+            self._start(self._worker)
+            if not self._is_ending:
+                self._start(self._control_plane)
             while not self._is_over():
                 for key, _ in self._selector.select(self._find_patience()):
                     key.data()
@@ -99,7 +100,12 @@ class Supervisor:
             self._killed_at = now + self._plan.end_seconds
 
     def _start(self, plane: Plane) -> None:
-        heard = plane.start(time.monotonic())
+        now = time.monotonic()
+        try:
+            heard = plane.start(now)
+        except OSError as error:
+            self._meet_death(plane, f"cannot be started: {error.strerror}", now)
+            return
         self._selector.register(heard, selectors.EVENT_READ, partial(self._hear, plane, heard))
         if plane is self._worker and self._was_ready and not self._control_plane.is_ready:
             plane.tell(CONTROL_PLANE_DOWN)
@@ -115,7 +121,11 @@ class Supervisor:
                 self._take(plane, word)
         except EOFError:
             self._selector.unregister(descriptor)
-            self._meet_death(plane)
+            code = plane.bury()
+            how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+            if self._is_ending and code == 0:
+                how = ""
+            self._meet_death(plane, how, time.monotonic())
 
     def _take(self, plane: Plane, word: Mapping[str, object]) -> None:
         if "failed" in word:
@@ -131,8 +141,14 @@ class Supervisor:
                 self._worker.tell(CONTROL_PLANE_UP)
         elif self._worker.is_ready and self._control_plane.is_ready and not self._is_ending:
             self._was_ready = True
-            sys.stdout.write(self._plan.ready)
-            sys.stdout.flush()
+            self._print_ready()
+
+    def _print_ready(self) -> None:
+        try:
+            os.write(_STDOUT, self._plan.ready.encode())
+        except OSError as error:
+            self._fail(f"the ready line cannot be printed: {error.strerror}")
+            self._begin_end()
 
     def _take_failure(self, plane: Plane, word: Mapping[str, object]) -> None:
         reason, detail = OperatorReason(str(word["failed"])), str(word["detail"])
@@ -141,21 +157,16 @@ class Supervisor:
         elif self._failure is None:
             self._failure = OperatorError(reason, detail)
 
-    def _meet_death(self, plane: Plane) -> None:
-        now = time.monotonic()
-        code, pause_seconds = plane.bury(now)
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+    def _meet_death(self, plane: Plane, how: str, now: float) -> None:
         if self._is_ending:
-            if code != 0:
+            if how:
                 self._fail(f"the {plane.name} {how}")
             self._control_plane.end()  # the worker is gone: nobody is left to be told of
         elif not self._was_ready:
             self._fail(f"the {plane.name} {how} before it was ready")
             self._begin_end()
         else:
-            when = f"in {pause_seconds:.0f} s" if pause_seconds else "at once"
-            _logger.error("the %s %s and is started again %s", plane.name, how, when)
-            plane.due_at = now + pause_seconds
+            _logger.error("the %s %s; it is started again %s", plane.name, how, plane.rest(now))
             if plane is self._control_plane:
                 self._worker.tell(CONTROL_PLANE_DOWN)
 

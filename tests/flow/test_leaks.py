@@ -208,6 +208,7 @@ def test_every_kind_of_output_was_searched(life: Life) -> None:
     kinds += ["gateway.db-shm", "serve.log", "run/worker-0.sock", "reply to call 99", "standard output of token issue"]
     if sys.platform.startswith("linux"):
         kinds += ["cmdline of serve in full swing", "environ of serve recovered", "environ of a verb that waits"]
+        kinds += ["cmdline of the worker in full swing", "environ of the control plane recovered"]
 
     assert [] == [kind for kind in kinds if kind not in places]
 

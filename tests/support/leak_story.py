@@ -152,14 +152,15 @@ class Story:
 
     def gather(self, when: str, gateway: Gateway | None = None) -> None:
         """
-        All that can be seen of the installation now: names and contents of files, and the process.
+        All that can be seen of the installation now: names and contents of files, and the processes.
         """
         data_dir = self.installation.data_dir
         before = len(self.outputs.places)
         self.outputs.add_files(data_dir, aside=[data_dir / "master.key", data_dir / "audit.key"])
         if gateway is not None:
-            for pid in gateway.pids:
-                self.outputs.add_process(f"process {pid} of serve {when}", pid)
+            self.outputs.add_process(f"serve {when}", gateway.process.pid)
+            self.outputs.add_process(f"the worker {when}", gateway.worker_pid)
+            self.outputs.add_process(f"the control plane {when}", gateway.control_plane_pid)
         assert len(self.outputs.places) > before
 
     def _next(self) -> int:

@@ -1,0 +1,128 @@
+"""
+The supervisor's and the planes' small parts: what passes between them as text, pauses, and asking a worker how it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+
+import pytest
+
+from gateway.control_plane.asking import ask_workers
+from gateway.control_plane.plan import ControlPlanePlan
+from gateway.data_plane.bounds import Bounds
+from gateway.data_plane.plan import WorkerPlan
+from gateway.readiness import ASKING, Readiness, State
+from gateway.supervisor.assignment import Assignment
+from gateway.supervisor.backoff import Backoff
+from gateway.supervisor.plan import PlanePlan, SupervisorPlan
+from gateway.upstream.request import Timeouts
+
+
+def test_what_is_told_arrives_as_it_was() -> None:
+    """
+    parse(render(x)) == x for everything that passes between the processes.
+    """
+    worker = WorkerPlan(
+        Path("/data"), Path("/run/x y"), Path("/\u00e9.key"), "node", "61", Bounds(connections=7), Timeouts(1.5)
+    )
+    control_plane = ControlPlanePlan(Path("/run"), "Node")
+    assignment = Assignment(5, "info", ["/cert", "/key"], worker.render())
+    supervisor = SupervisorPlan(
+        worker=PlanePlan(["python", "-m", "a"], assignment.render(), 5),
+        control_plane=PlanePlan(["python", "-m", "b"], "{}", 6),
+        ready="ready\n",
+        end_seconds=30.0,
+        log_level="info",
+        as_json=True,
+        lock=4,
+    )
+    readiness = Readiness(State.DEGRADED, {"registry": "not readable"})
+
+    assert worker == WorkerPlan.parse(worker.render())
+    assert control_plane == ControlPlanePlan.parse(control_plane.render())
+    assert supervisor == SupervisorPlan.parse(supervisor.render())
+    assert readiness == Readiness.parse(readiness.render())
+    told = Assignment.parse(supervisor.worker.assignment.encode())
+    assert (5, ["/cert", "/key"], worker) == (told.listener, told.tls_files, WorkerPlan.parse(told.plan))
+    assert "\n" not in supervisor.worker.assignment
+    assert (5, 6, 4) == supervisor.descriptors
+
+
+@pytest.mark.parametrize(("first", "pauses"), [(0.0, [0, 1, 2, 4, 8, 16, 30, 30]), (1.0, [1, 2, 4, 8, 16, 30, 30, 30])])
+def test_pauses_grow_in_a_row_of_deaths_and_begin_anew_after_a_steady_life(first: float, pauses: list[float]) -> None:
+    """
+    A crash loop cannot spin, and a death a week is none.
+    """
+    backoff = Backoff(first)
+
+    assert pauses == [backoff.find_pause(0.1) for _ in pauses]
+    assert pauses[:2] == [backoff.find_pause(60.0), backoff.find_pause(59.0)]
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Path:
+    """
+    A run folder in which a killed worker has left its socket.
+    """
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(tmp_path / "worker-0.sock"))
+    return tmp_path
+
+
+async def serve(path: Path, answer: bytes) -> asyncio.Server:
+    """
+    Somebody who answers so to whoever asks.
+    """
+
+    async def tell(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert await reader.readline() == ASKING
+        writer.write(answer)
+        writer.close()
+
+    return await asyncio.start_unix_server(tell, str(path))
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        ([], Readiness(State.UNREADY, {"worker": "not running"})),
+        ([Readiness(State.READY, {"a": 1}).render()], Readiness(State.READY, {"a": 1})),
+        (
+            [Readiness(State.READY).render(), Readiness(State.DRAINING).render(), Readiness(State.DEGRADED).render()],
+            Readiness(State.DRAINING),
+        ),
+        ([Readiness(State.READY).render(), b""], Readiness(State.UNREADY, {"worker": "does not answer"})),
+        ([b'{"state": "rea'], Readiness(State.UNREADY, {"worker": "does not answer"})),
+        ([b'{"state": "splendid", "details": {}}\n'], Readiness(State.UNREADY, {"worker": "does not answer"})),
+    ],
+)
+def test_a_node_is_as_its_worst_worker(run_dir: Path, answers: list[bytes], expected: Readiness) -> None:
+    """
+    Who is dead counts for nothing; who answers nonsense does not answer.
+    """
+
+    async def ask() -> Readiness:
+        servers = [await serve(run_dir / f"worker-{number}.sock", each) for number, each in enumerate(answers, 1)]
+        try:
+            return await ask_workers(run_dir)
+        finally:
+            for server in servers:
+                server.close()
+
+    assert expected == asyncio.run(ask())
+
+
+def test_a_worker_that_says_nothing_is_not_waited_for(tmp_path: Path) -> None:
+    """
+    It took the connection and stands still.
+    """
+    with socket.socket(socket.AF_UNIX) as standing:
+        standing.bind(str(tmp_path / "worker-0.sock"))
+        standing.listen()
+
+        found = asyncio.run(ask_workers(tmp_path, patience_seconds=0.05))
+
+    assert Readiness(State.UNREADY, {"worker": "does not answer"}) == found
