@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # Most tests wait for a process or a disk, so more of them than cores run at once.
 TEST_JOBS ?= 4
 
-.PHONY: help setup run test check format laws soak lock clean
+.PHONY: help setup run test check format laws soak bench lock clean
 
 help:
 	@echo "make run    the demo: a simulated Noojee, the gateway before it, and three calls to try"
@@ -14,6 +14,7 @@ help:
 	@echo "make check  format, lint, types, import layers"
 	@echo "make laws   break each law by a patch and see its test turn red"
 	@echo "make soak   kill the gateway under load, SEED=n KILLS=500, and judge it from outside"
+	@echo "make bench  throughput, CPU, latency and memory beside nginx and others; BENCH=--quick for 3 minutes of it"
 	@echo "make setup  only the virtual environment .venv, from hash-locked requirements"
 	@echo "make lock   resolve requirements/*.in anew into requirements/*.txt"
 
@@ -55,6 +56,15 @@ KILLS := 500
 soak: $(READY)
 	$(BIN)/python tests/faults/soak.py --seed $(SEED) --kills $(KILLS)
 
+# LiteLLM in an environment of its own; where it cannot be had it is left out. Writes benchmarks/results/bench.*.
+BENCH :=
+bench: $(READY) .venv-bench/.ready
+	$(BIN)/python -m benchmarks $(BENCH)
+
+.venv-bench/.ready: requirements/bench-litellm.txt $(READY)
+	@echo "installing LiteLLM into .venv-bench"
+	@{ $(PYTHON) -m venv --clear .venv-bench && .venv-bench/bin/python -m pip install --quiet --require-hashes --requirement requirements/bench-litellm.txt && touch $@; } || { echo "LiteLLM cannot be installed here and is left out"; rm -rf .venv-bench; }
+
 # Wheels for any platform, hashes of all of them, and no index address in the files.
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate
 lock:
@@ -62,6 +72,7 @@ lock:
 	build/uv/bin/pip install --quiet uv
 	build/uv/bin/$(LOCK) requirements/run.in --output-file requirements/run.txt
 	build/uv/bin/$(LOCK) requirements/dev.in --constraint requirements/run.txt --output-file requirements/dev.txt
+	build/uv/bin/$(LOCK) requirements/bench-litellm.in --output-file requirements/bench-litellm.txt
 
 clean:
-	rm -rf $(VENV) build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-bench benchmarks/work build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import os
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -22,6 +24,7 @@ from benchmarks.candidates import NGINX, OURS
 from benchmarks.comparison import Plan, compare
 from benchmarks.machine import ROOT, UnfitError, describe, find_cores, find_tools, raise_file_limit
 from benchmarks.nginx_server import nginx_upstream
+from benchmarks.outcome import Series
 from benchmarks.range import Range
 from benchmarks.report import Report
 from benchmarks.series.bodies import measure_bodies
@@ -38,7 +41,6 @@ if TYPE_CHECKING:
 
     from benchmarks.comparison import Comparison
     from benchmarks.machine import Cores, Tools
-    from benchmarks.outcome import Series
 
 _WORK = Path(__file__).parent / "work"
 _RESULTS = Path(__file__).parent / "results"
@@ -103,8 +105,23 @@ def _measure(cores: Cores, tools: Tools, parts: list[str], plan: Plan) -> tuple[
             for name, measure in _list_series(place, tools, certificates, comparison).items():
                 if name in parts:
                     _announce(name)
-                    series.append(measure())
+                    series.append(_measure_series(place, name, measure))
     return comparison, series
+
+
+def _measure_series(place: Range, name: str, measure: Callable[[], Series]) -> Series:
+    """
+    What a series found; when it could not be measured, that, so that the rest of a long run is not lost with it.
+    """
+    place.windows.clear()
+    try:
+        measured = measure()
+    except (RuntimeError, ValueError, OSError, subprocess.SubprocessError) as error:
+        print(f"  {error}", file=sys.stderr, flush=True)
+        why = f"it could not be measured: {str(error).splitlines()[0]}"
+        return Series(name, name, "Not measured.", ("",), (), faults=(why,))
+    strangers = [window.strangers for window in place.windows]
+    return dataclasses.replace(measured, strangers=statistics.median(strangers) if strangers else 0.0)
 
 
 def _list_series(

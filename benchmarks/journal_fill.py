@@ -23,19 +23,20 @@ class Filler:
     The end of a stream, written on. No lock is taken and nothing is synced: no gateway may run.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, segment_bytes: int = _SEGMENT_BYTES) -> None:
         segments = sorted(folder.glob("*.jsonl"))
         lines = segments[-1].read_bytes().splitlines(keepends=True)
         records = [json.loads(line) for line in lines]
         self._folder = folder
+        self._segment_bytes = segment_bytes
         self._path = segments[-1]
-        self._node = json.loads(segments[0].open("rb").readline())["node"]
+        self._node = records[0]["node"]
         self._seq = records[-1]["seq"]
         self._digest = _digest(lines[-1])
         self._length = segments[-1].stat().st_size
-        self._file: BinaryIO = self._path.open("ab")
         if records[-1]["tag"] != "worker.stopped":
             raise ValueError(f"{self._path} does not end with an orderly stop")
+        self._file: BinaryIO = self._path.open("ab")
         self._stop = _Line(records[-1])
         self._call = [
             _Line(next(record for record in reversed(records) if record["tag"] == tag and "previous" not in record))
@@ -56,7 +57,7 @@ class Filler:
 
     def _write(self, line: _Line, request_id: str) -> None:
         origin = b""
-        if self._length >= _SEGMENT_BYTES:
+        if self._length >= self._segment_bytes:
             origin = self._turn_over()
         text = line.render(self._seq + 1, self._digest, origin, request_id)
         self._file.write(text)

@@ -91,7 +91,7 @@ def nginx_gateway(
     The equivalent gateway before that Noojee, for these tokens. Gives its port.
     """
     port = find_free_port()
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     lines = (f'"Bearer {token}" "{upstream.key}";\n' for token in tokens)
     (folder / "tokens.map").write_text("".join(lines))
     words = {"PORT": str(port), "UPSTREAM_PORT": str(upstream.port), "CA": str(upstream.ca_file)}

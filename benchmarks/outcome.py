@@ -58,6 +58,7 @@ class Series:
         figures: What the targets are compared with, by the names of targets.py.
         honesty: Of each gateway that was measured.
         failures: Answers of status 400 and more, and broken connections, in all windows.
+        strangers: The median share of a core that others used while it was measured; 0 where there was no load.
         faults: What else was found to be wrong and makes the run void; whole clauses.
     """
 
@@ -69,4 +70,5 @@ class Series:
     figures: dict[str, float] = field(default_factory=dict)
     honesty: tuple[Honesty, ...] = ()
     failures: int = 0
+    strangers: float = 0.0
     faults: tuple[str, ...] = ()

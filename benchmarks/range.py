@@ -4,6 +4,7 @@ Where candidates are measured: two cores, the load generator, the upstream; and 
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -89,7 +90,7 @@ class Range:
 
     Attributes:
         folder: For what a run leaves; removed at its end.
-        windows: Every window that was measured, for the rules that make a run void.
+        windows: Every window that was measured since somebody cleared them.
     """
 
     cores: Cores
@@ -116,7 +117,7 @@ class Range:
             connections=connections,
             seconds=seconds,
             delay_ms=delay_ms,
-            within=lambda wrk: samples.append(self._sample(candidate, wrk)),
+            within=lambda: samples.append(self._sample()),
         )
         cpu_us = 1e6 * (candidate.tree.cpu_seconds() - cpu_before) / max(load.answers, 1)
         first, last = samples
@@ -134,7 +135,7 @@ class Range:
         connections: int,
         seconds: int,
         delay_ms: int = 0,
-        within: Callable[[int], None] | None = None,
+        within: Callable[[], None] | None = None,
     ) -> Load:
         """
         Load a candidate; when it is our gateway, count what it was asked.
@@ -156,7 +157,7 @@ class Range:
             tally.at_upstream += self.upstream.count_requests() - before - 1  # the question itself
         return load
 
-    def _sample(self, candidate: Candidate, wrk: int) -> _Sample:
-        trees = {tree.root: tree for tree in (candidate.tree, self.upstream.tree, ProcessTree(wrk))}
-        ours = sum(tree.cpu_seconds() for tree in trees.values())
+    def _sample(self) -> _Sample:
+        # This program and all that it started: candidates, the upstream, the load generator.
+        ours = ProcessTree(os.getpid()).cpu_seconds()
         return _Sample(CoreTimes.read(self.cores.gateway), CoreTimes.read(self.cores.load), ours)

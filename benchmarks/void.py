@@ -31,6 +31,8 @@ def find_faults(comparison: Comparison | None, series: Sequence[Series]) -> list
     for each in series:
         if each.failures:
             faults.append(f"{each.title}: {each.failures} calls failed.")
+        if each.strangers > STRANGERS_MOST:
+            faults.append(f"{each.title}: meanwhile other programs used {each.strangers:.0%} of a core.")
         faults += [f"{each.title}: {fault}." for fault in each.faults]
         faults += [
             f"{each.title}: {fault} ({honesty.of})." for honesty in each.honesty for fault in honesty.find_faults()

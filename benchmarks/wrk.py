@@ -114,13 +114,13 @@ class Generator:
         connections: int,
         seconds: int,
         delay_ms: int = 0,
-        within: Callable[[int], None] | None = None,
+        within: Callable[[], None] | None = None,
     ) -> Load:
         """
         One window of load.
 
         Args:
-            within: Called twice with wrk's process id, a moment after the window began and a moment before it ends.
+            within: Called twice, a moment after the window began and a moment before it ends.
 
         Raises:
             ValueError: wrk told no result.
@@ -136,9 +136,9 @@ class Generator:
         try:
             if within is not None:
                 time.sleep(_EDGE_SECONDS)
-                within(process.pid)
+                within()
                 time.sleep(max(seconds - 2 * _EDGE_SECONDS, 0))
-                within(process.pid)
+                within()
             output, _ = process.communicate(timeout=seconds + 30)
         finally:
             if process.poll() is None:
