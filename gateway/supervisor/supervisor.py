@@ -163,7 +163,7 @@ class Supervisor:
                 self._fail(f"the {plane.name} {how}")
             self._control_plane.end()  # the worker is gone: nobody is left to be told of
         elif not self._was_ready:
-            self._fail(f"the {plane.name} {how} before it was ready")
+            self._fail(f"the node cannot start: the {plane.name} {how}")
             self._begin_end()
         else:
             _logger.error("the %s %s; it is started again %s", plane.name, how, plane.rest(now))

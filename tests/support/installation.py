@@ -311,6 +311,17 @@ def find_children(pid: int) -> dict[int, str]:
     return {int(row[0]): row[3] for row in rows if row[1] == str(pid) and not row[2].startswith("Z")}
 
 
+def is_there(pid: int) -> bool:
+    """
+    Whether a process exists, if only as a zombie.
+    """
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def kill_session(process: subprocess.Popen[bytes]) -> None:
     """
     SIGKILL for every process of a session that was started by `process`.

@@ -5,7 +5,10 @@ The supervisor's and the planes' small parts: what passes between them as text, 
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -126,3 +129,48 @@ def test_a_worker_that_says_nothing_is_not_waited_for(tmp_path: Path) -> None:
         found = asyncio.run(ask_workers(tmp_path, patience_seconds=0.05))
 
     assert Readiness(State.UNREADY, {"worker": "does not answer"}) == found
+
+
+LIFE = """
+import sys
+from gateway.errors import OperatorError, OperatorReason, StorageError
+from gateway.supervisor.lifeline import live
+
+def serve(lifeline, assignment):
+    assert assignment.plan == {"a": 1}
+    lifeline.tell_ready()
+    raise %s
+
+sys.exit(live(serve))
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "told", "code"),
+    [
+        ("OperatorError(OperatorReason.TLS_UNUSABLE, 'Do this.')", {"failed": "tls_unusable", "detail": "Do this."}, 1),
+        ("StorageError('the disk')", {"failed": "journal_unavailable", "detail": "the disk"}, 1),
+        ("ValueError('a secret')", {"failed": "internal", "detail": "unexpected error: ValueError"}, 70),
+    ],
+)
+def test_a_plane_tells_why_it_ends(error: str, told: dict[str, str], code: int) -> None:
+    """
+    To the supervisor alone, and of what was not expected its type alone (law 3).
+    """
+    assignment = Assignment(0, "info", [], {"a": 1}).render() + "\n"
+    done = subprocess.run(
+        [sys.executable, "-c", LIFE % error], input=assignment, capture_output=True, text=True, check=False
+    )
+
+    assert [{"ready": True}, told] == [json.loads(line) for line in done.stdout.splitlines()]
+    assert (code, "") == (done.returncode, done.stderr)
+
+
+def test_a_plane_whose_supervisor_is_gone_before_it_said_anything_just_ends() -> None:
+    """
+    Nobody is left to be told.
+    """
+    program = [sys.executable, "-c", LIFE % "AssertionError"]
+    done = subprocess.run(program, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+
+    assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
