@@ -164,15 +164,13 @@ def create_tls_context(settings: Settings) -> ssl.SSLContext | None:
     Raises:
         OperatorError: `tls_unusable`.
     """
-    from gateway.tls import load_tls  # `ssl` is nothing that a verb needs
-
     cert_file, key_file = settings.tls_cert_file, settings.tls_key_file
     if cert_file is None and key_file is None:
         return None
     if cert_file is None or key_file is None:
         name = "GATEWAY_TLS_CERT_FILE" if cert_file is None else "GATEWAY_TLS_KEY_FILE"
         raise OperatorError(OperatorReason.TLS_UNUSABLE, f"{name} is not set. Set both TLS files, or neither.")
-    from gateway.tls import load_tls  # most installations load OpenSSL in the planes alone
+    from gateway.tls import load_tls  # `ssl` is nothing that a verb needs
 
     return load_tls(cert_file, key_file)
 

@@ -12,7 +12,6 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-
 from installation import API, find_children, is_there, wait_until
 
 from gateway.cli.node import bind, plan_node, start_supervisor
