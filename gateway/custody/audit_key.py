@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from gateway import durable
-from gateway.custody.cipher import find_seal_version, open_bytes, seal_bytes
+from gateway.custody.cipher import find_seal_version, open_bytes, render_context, seal_bytes
 from gateway.custody.key_file import KeyFileFormatError, create_key_file, parse_versions, read_key_file, render_versions
 from gateway.custody.replacement import check_replaceable, replace_key_file
 from gateway.errors import OperatorError, OperatorReason, SealError
@@ -165,5 +165,5 @@ def _translate_errors(path: Path, ring: Ring | None) -> Iterator[None]:
         ) from None
 
 
-def _context(version: int) -> tuple[str, ...]:
-    return (_LABEL, str(version))
+def _context(version: int) -> bytes:
+    return render_context((_LABEL, str(version)))

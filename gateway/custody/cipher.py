@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from gateway.custody.ring import Ring
 
-__all__ = ["find_seal_version", "open_bytes", "seal_bytes"]
+__all__ = ["find_seal_version", "open_bytes", "render_context", "seal_bytes"]
 
 _FORMAT = 1
 _HEADER = struct.Struct(">BI")
@@ -34,17 +34,17 @@ _NONCE_BYTES = 12
 _TAG_BYTES = 16
 
 
-def seal_bytes(ring: Ring, plaintext: bytes, context: Sequence[str]) -> bytes:
+def seal_bytes(ring: Ring, plaintext: bytes, context: bytes) -> bytes:
     """
-    The plaintext under the ring's newest version, bound to `context`.
+    The plaintext under the ring's newest version, bound to `context`, which `render_context` made.
     """
     header = _HEADER.pack(_FORMAT, ring.newest_version)
     nonce = secrets.token_bytes(_NONCE_BYTES)
     cipher = AESGCM(ring.get_key(ring.newest_version))
-    return header + nonce + cipher.encrypt(nonce, plaintext, header + _render_context(context))
+    return header + nonce + cipher.encrypt(nonce, plaintext, header + context)
 
 
-def open_bytes(ring: Ring, sealed: bytes, context: Sequence[str]) -> bytes:
+def open_bytes(ring: Ring, sealed: bytes, context: bytes) -> bytes:
     """
     What was sealed, when ring, bytes and context are those of its sealing.
 
@@ -53,12 +53,17 @@ def open_bytes(ring: Ring, sealed: bytes, context: Sequence[str]) -> bytes:
     """
     version = find_seal_version(sealed)
     header = sealed[: _HEADER.size]
-    key = ring.find_key(version)
-    if key is None:
-        raise SealError(f"the seal was made under version {version} of the master ring, which is not in it")
+    ciphers = ring.ciphers  # of the ring as it is now: read again meanwhile, it has others
+    cipher = ciphers.get(version)
+    if cipher is None:
+        key = ring.find_key(version)
+        if key is None:
+            raise SealError(f"the seal was made under version {version} of the master ring, which is not in it")
+        # Each call opens a seal. What is kept is the ring's own key, made ready; never what it opens.
+        cipher = ciphers[version] = AESGCM(key)
     nonce = sealed[_HEADER.size : _HEADER.size + _NONCE_BYTES]
     try:
-        return AESGCM(key).decrypt(nonce, sealed[_HEADER.size + _NONCE_BYTES :], header + _render_context(context))
+        return cipher.decrypt(nonce, sealed[_HEADER.size + _NONCE_BYTES :], header + context)
     except InvalidTag:
         raise SealError("the seal does not open here: altered, moved, or of another ring") from None
 
@@ -78,6 +83,9 @@ def find_seal_version(sealed: bytes) -> int:
     return int(version)
 
 
-def _render_context(context: Sequence[str]) -> bytes:
+def render_context(context: Sequence[str]) -> bytes:
+    """
+    What a seal is bound to, so that no two contexts have the same bytes.
+    """
     parts = [part.encode() for part in context]
     return b"".join(struct.pack(">I", len(part)) + part for part in parts)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway import durable
 from gateway.custody.key_file import KeyFileFormatError, create_key_file, parse_versions, read_key_file, render_versions
@@ -35,6 +35,9 @@ class Ring:
     """
     All versions of the master key, as its file has them. Safe for use by several threads; shows no key.
 
+    Attributes:
+        ciphers: By version, each made of its key when it was first used. For `cipher` alone.
+
     Args:
         versions: 32 bytes by version, at least one.
         path: Where it was read from, and is read again.
@@ -44,6 +47,7 @@ class Ring:
     def __init__(self, versions: Mapping[int, bytes], path: Path, mark: _Mark | None = None) -> None:
         self._versions = dict(versions)  # never changed, only replaced as a whole: a reader needs no lock
         self._mark = mark
+        self.ciphers: dict[int, Any] = {}
         self.path = path
 
     @classmethod
@@ -88,7 +92,9 @@ class Ring:
             OperatorError: As `load`; then the versions that were known stay.
         """
         if self._mark is None or _find_mark(self.path) != self._mark:
-            self._versions, self._mark = _read(self.path)
+            versions, mark = _read(self.path)
+            self._versions, self._mark = versions, mark
+            self.ciphers = {}
 
     def add_version(self) -> int:
         """

@@ -7,9 +7,10 @@ point an upstream at a host of his own. The seal is bound to all of that, so wha
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from gateway.custody.cipher import open_bytes, seal_bytes
+from gateway.custody.cipher import open_bytes, render_context, seal_bytes
 from gateway.errors import SealError
 from gateway.secret import Secret
 
@@ -28,7 +29,7 @@ def seal_key(ring: Ring, key: Secret, credential: Credential) -> bytes:
 
     What `credential.sealed` holds meanwhile does not matter.
     """
-    return seal_bytes(ring, key.reveal().encode(), _describe_place(credential))
+    return seal_bytes(ring, key.reveal().encode(), _render_place(credential))
 
 
 def open_key(ring: Ring, credential: Credential) -> Secret:
@@ -40,7 +41,7 @@ def open_key(ring: Ring, credential: Credential) -> Secret:
     """
     if credential.sealed is None:
         raise SealError(f"the credential {credential.name} has no key: it was removed")
-    return Secret(open_bytes(ring, credential.sealed, _describe_place(credential)).decode())
+    return Secret(open_bytes(ring, credential.sealed, _render_place(credential)).decode())
 
 
 def reseal_key(ring: Ring, credential: Credential) -> bytes:
@@ -52,11 +53,12 @@ def reseal_key(ring: Ring, credential: Credential) -> bytes:
     """
     if credential.sealed is None:
         raise SealError(f"the credential {credential.name} has no key: it was removed")
-    place = _describe_place(credential)
+    place = _render_place(credential)
     return seal_bytes(ring, open_bytes(ring, credential.sealed, place), place)
 
 
-def _describe_place(credential: Credential) -> tuple[str, ...]:
+@lru_cache(maxsize=1024)
+def _render_place(credential: Credential) -> bytes:
     # The owner comes last and is left out where there is none, so that "no owner" is no owner's name.
     place = (_LABEL, credential.credential_id, credential.kind, credential.upstream.name, credential.upstream.origin)
-    return place if credential.owner is None else (*place, credential.owner)
+    return render_context(place if credential.owner is None else (*place, credential.owner))

@@ -17,7 +17,7 @@ from gateway import durable
 from gateway.access.credential import Credential, Kind
 from gateway.access.upstream import Upstream
 from gateway.custody import AuditKey, Ring, SealError, find_seal_version, open_key, reseal_key, seal_key
-from gateway.custody.cipher import seal_bytes
+from gateway.custody.cipher import render_context, seal_bytes
 from gateway.errors import OperatorError, OperatorReason
 from gateway.secret import Secret
 
@@ -171,7 +171,7 @@ def test_all_versions_of_the_audit_key_are_sealed_anew(path: Path) -> None:
     """
     ring, audit_key = Ring.load(path), path.with_name("audit.key")
     first = AuditKey.create(audit_key, ring)
-    sealed = seal_bytes(ring, bytes(range(32)), ("noojee-gateway audit key", "2"))
+    sealed = seal_bytes(ring, bytes(range(32)), render_context(("noojee-gateway audit key", "2")))
     with audit_key.open("a") as file:
         file.write(f"2 {base64.b64encode(sealed).decode()}\n")
     second = AuditKey.load(audit_key, ring)
