@@ -61,7 +61,7 @@ BENCH :=
 bench: $(READY) .venv-bench/.ready
 	$(BIN)/python -m benchmarks $(BENCH)
 
-.venv-bench/.ready: requirements/bench-litellm.txt $(READY)
+.venv-bench/.ready: requirements/bench-litellm.txt | $(READY)
 	@echo "installing LiteLLM into .venv-bench"
 	@{ $(PYTHON) -m venv --clear .venv-bench && .venv-bench/bin/python -m pip install --quiet --require-hashes --requirement requirements/bench-litellm.txt && touch $@; } || { echo "LiteLLM cannot be installed here and is left out"; rm -rf .venv-bench; }
 

@@ -146,8 +146,11 @@ def _announce(name: str) -> None:
 @contextlib.contextmanager
 def _work_folder() -> Iterator[Path]:
     """
-    A folder of this run's own, removed at its end.
+    A folder of this run's own, removed at its end; and what a run left that was killed.
     """
+    for left in _WORK.glob("*"):
+        if not Path("/proc", left.name).exists():
+            shutil.rmtree(left)
     folder = _WORK / str(os.getpid())
     folder.mkdir(parents=True, mode=0o700)
     try:

@@ -18,7 +18,7 @@ function init(args)
     if mean > 0 then
         math.randomseed(os.time())
         delay = function()
-            return math.random(0, 2 * mean)
+            return math.floor(math.random() * 2 * mean + 0.5)
         end
     end
 end

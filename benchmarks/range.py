@@ -106,7 +106,7 @@ class Range:
         if seconds:
             self._run(candidate, connections=connections, seconds=seconds)
 
-    def measure(self, candidate: Candidate, *, connections: int, seconds: int, delay_ms: int = 0) -> Window:
+    def measure(self, candidate: Candidate, *, connections: int, seconds: int, delay_ms: float = 0) -> Window:
         """
         One window of load.
         """
@@ -134,7 +134,7 @@ class Range:
         *,
         connections: int,
         seconds: int,
-        delay_ms: int = 0,
+        delay_ms: float = 0,
         within: Callable[[], None] | None = None,
     ) -> Load:
         """

@@ -113,7 +113,7 @@ class Generator:
         *,
         connections: int,
         seconds: int,
-        delay_ms: int = 0,
+        delay_ms: float = 0,
         within: Callable[[], None] | None = None,
     ) -> Load:
         """
