@@ -6,13 +6,16 @@ Everything that needs the time is handed a `Clock`, so that tests can stand at a
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
-import uuid
 from datetime import UTC, datetime
 from typing import Protocol
 
 __all__ = ["Clock", "SystemClock", "create_request_id", "render_instant"]
+
+
+_VARIANTS = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+"""The digit that holds a UUID's variant, 10 in binary, and two random bits."""
 
 
 class Clock(Protocol):
@@ -55,17 +58,27 @@ def render_instant(instant: datetime) -> str:
     """
     An aware UTC datetime as RFC 3339 text with microseconds and `Z`: `2026-05-03T09:15:00.000001Z`.
     """
-    return instant.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # A third of what strftime takes and half of what an f-string does; and years before 1000 have four digits.
+    return "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ" % (  # noqa: UP031 - see above
+        instant.year,
+        instant.month,
+        instant.day,
+        instant.hour,
+        instant.minute,
+        instant.second,
+        instant.microsecond,
+    )
 
 
 def create_request_id() -> str:
     """
     A new UUIDv7 (RFC 9562 section 5.7) as 36 characters: 48 bits of Unix milliseconds, then 74 random bits.
 
-    Sorts by time, and nobody can guess the next one.
+    Sorts by time, to the millisecond, and nobody can guess the next one. Keeps nothing, so a forked child is safe too.
     """
-    milliseconds = time.time_ns() // 1_000_000
-    number = (milliseconds << 80) | secrets.randbits(80)
-    number = (number & ~(0xF << 76)) | (0x7 << 76)  # version 7
-    number = (number & ~(0x3 << 62)) | (0x2 << 62)  # variant 10
-    return str(uuid.UUID(int=number))
+    time_digits = f"{time.time_ns() // 1_000_000:012x}"
+    random_digits = os.urandom(10).hex()  # 18 of its 20 digits are used, and half of one more
+    variant = _VARIANTS[random_digits[18]]
+    return (
+        f"{time_digits[:8]}-{time_digits[8:]}-7{random_digits[:3]}-{variant}{random_digits[3:6]}-{random_digits[6:18]}"
+    )
