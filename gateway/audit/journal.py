@@ -1,13 +1,10 @@
 """
 The journal: many tasks hand in events, one thread writes them, and whoever must know is told when they are on disk.
 
-Holds law 1 for the rest of the house: `record` returns when the event is durable and raises when it is not. Group
-commit needs no tuning: while one group is being synced the next gathers. Knows when events must be written and what
-becomes of them on a bad disk; knows nothing of bytes and files, which are `stream`'s.
-
-Two things can be wrong with a disk. It *fails*: nothing is written, and it is tried again now and then. Or its room is
-*low*: the reserve is not whole any more, so what begins something new is turned away, while what ends something, an
-outcome or a revocation, is still written, into the reserve.
+Holds law 1 for the rest of the house: `record` returns when the event is durable and raises when it is not. What it
+raised for counts as never begun (law 2): nobody may act on it, and an intent that the disk kept all the same is closed
+as `not_sent` by the journal itself. Knows who hands in and who waits, for how long; when and how things are written is
+`writer`'s, and bytes and files are `stream`'s.
 """
 
 from __future__ import annotations
@@ -16,34 +13,36 @@ import asyncio
 import concurrent.futures
 import itertools
 import logging
-import queue
-import threading
-import time
-from collections import deque
 from typing import TYPE_CHECKING
 
-from gateway.audit.ending import GROUP_LIMIT_BYTES
-from gateway.audit.event import Tag, render_draft
-from gateway.audit.group import Entry, settle
-from gateway.audit.stream import ReserveMissingError, Stream, StreamBusyError, StreamWriteError
-from gateway.errors import StorageError
+from gateway.audit.backlog import Backlog
+from gateway.audit.bench import Bench
+from gateway.audit.closure import close_intent
+from gateway.audit.entry import Entry, tell
+from gateway.audit.event import Rendered, Tag, render_draft, stamp
+from gateway.audit.stream import StalledError, Stream, StreamBusyError
+from gateway.audit.writer import Writer
+from gateway.errors import Reason
+from gateway.outcome import Outcome
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.audit.event import Draft, Event
-    from gateway.audit.group import Waiter
     from gateway.clock import Clock
 
-__all__ = ["Journal", "StreamBusyError"]
+__all__ = ["STALL_SECONDS", "Journal", "StreamBusyError"]
 
 SEGMENT_LIMIT_BYTES = 64 * 1024 * 1024
 
-_COMPANY_SECONDS = 0.02
+STALL_SECONDS = 4.0
 """
-How long a record that nobody waits for may wait for company. An outcome is promised durable within 50 ms, and a slow
-disk takes 10 of them.
+How long anybody waits for the disk. Noojee's own Java client gives up on any reply after 5 seconds, and whoever dials
+again then must not meet the first call still on its way: it has been refused by now, and was never sent.
 """
+
+WITHDRAWN = "withdrawn"
+"""The `reason` of the outcome of an intent whose author left before it could be told."""
 
 _PROBE_SECONDS = 1.0
 """How often a failing disk is tried again: a probe creates a file, and a full disk is not helped by that."""
@@ -65,21 +64,13 @@ class Journal:
     from any thread. Events are written in the order in which they were handed in.
     """
 
-    def __init__(self, stream: Stream, clock: Clock) -> None:
+    def __init__(self, stream: Stream, clock: Clock, stall_seconds: float = STALL_SECONDS) -> None:
         self._stream = stream
         self._clock = clock
-        self._queue: queue.SimpleQueue[Entry | None] = queue.SimpleQueue()  # None: close
-        self._gate = threading.Lock()  # what is handed in is before the close or refused, never lost behind it
-        self._closed = False
-        self._refused = 0  # awaited records turned away since the disk failed; for `journal.resumed`
-        self._failure: StreamWriteError | None = None  # set and cleared by the thread alone
-        # The rest belongs to the thread.
-        self._waiting: deque[Entry] = deque()
-        self._awaited = 0  # how many of these somebody waits for
-        self._probe_at = 0.0
-        self._closing = False
-        self._thread = threading.Thread(target=self._run, name=f"journal-{stream.name}", daemon=True)
-        self._thread.start()
+        self._stall_seconds = stall_seconds
+        self._benches: dict[asyncio.AbstractEventLoop, Bench] = {}
+        self._backlog = Backlog(stream.name)
+        self._writer = Writer(stream, self._backlog, clock, _PROBE_SECONDS)
 
     @classmethod
     def open(
@@ -92,6 +83,7 @@ class Journal:
         reserve_bytes: int = 0,
         lock_wait_seconds: float = 0.0,
         segment_limit_bytes: int = SEGMENT_LIMIT_BYTES,
+        stall_seconds: float = STALL_SECONDS,
     ) -> Journal:
         """
         Hold a stream, for as long as the journal is open.
@@ -105,6 +97,7 @@ class Journal:
                 earlier process held.
             lock_wait_seconds: How long to try for the lock.
             segment_limit_bytes: A new segment is begun when the last has so many; it may end 1 MiB later.
+            stall_seconds: How long anybody waits for a record before it is refused.
 
         Raises:
             StreamBusyError: Another process holds the stream.
@@ -120,6 +113,7 @@ class Journal:
                 lock_wait_seconds=lock_wait_seconds,
             ),
             clock,
+            stall_seconds,
         )
 
     @classmethod
@@ -173,39 +167,50 @@ class Journal:
     @property
     def writable(self) -> bool:
         """
-        Whether something new can be recorded: the last group reached the disk, and the reserve is whole.
+        Whether something new can be recorded: the disk answers, the last group reached it, and the reserve is whole.
 
-        False until both are true again, which the journal finds out by itself, within about a second.
+        False until all are true again, which the journal finds out by itself, within about a second.
         """
-        return self._failure is None
+        return self._backlog.failure is None
 
-    async def record(self, event: Event) -> None:
+    async def record(self, event: Event | Rendered) -> None:
         """
-        Append an event; durable when it returns.
+        Append an event; durable when it returns. It never returns later than `stall_seconds`.
 
-        A task that is cancelled while it waits does not learn which: the record may be there. Shield the call where
-        that matters.
+        Whoever gets an exception from it, be it that of a cancellation, must not act on the event, and must not record
+        what became of it: it counts as withdrawn. An intent that is on the disk all the same, because it was there when
+        its task was cancelled, or because a disk took it after we had lost patience, is closed as `not_sent` by the
+        journal, behind all that was handed in before. A crash before that leaves it open; recovery says `unknown` then.
 
         Raises:
             StorageError: It is not on record. At once, without touching the disk, while the journal is not writable.
             ValueError: The event is malformed: a mistake in our own code.
         """
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._hand_in((event,), future, may_use_reserve=False)
-        await future
+        loop = asyncio.get_running_loop()
+        waiter = loop.create_future()
+        bench = self._benches.get(loop) or self._open_bench(loop)
+        entry = Entry((self._draft(event),), waiter, bench, may_use_reserve=False)
+        self._backlog.add(entry)
+        bench.seat(waiter, entry)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            self._backlog.give_up([entry], self._withdraw)
+            raise
 
-    def record_soon(self, event: Event) -> None:
+    def record_soon(self, event: Event | Rendered) -> None:
         """
         Append an event that nobody waits for: an outcome. Durable within 50 ms on a good disk.
 
         On a bad one it is kept in memory, in its place, and written when the disk is good again, or at `close` at the
-        latest. When even that fails it is lost, and recovery closes its intent as `unknown`, which is true.
+        latest. When even that fails it is lost, and recovery closes its intent as `unknown`, which is true. What is no
+        outcome is dropped, and counted in `journal.resumed`, when 32 MiB wait.
 
         Raises:
             StorageError: The journal is closed. Never for the disk's sake.
             ValueError: As for `record`.
         """
-        self._hand_in((event,), None, may_use_reserve=True)
+        self._backlog.add(Entry((self._draft(event),), may_use_reserve=True))
 
     def record_now(self, *events: Event, may_use_reserve: bool = False) -> None:
         """
@@ -220,9 +225,15 @@ class Journal:
             ValueError: As for `record`.
         """
         for first in range(0, len(events), _BATCH):
-            future: concurrent.futures.Future[None] = concurrent.futures.Future()
-            self._hand_in(events[first : first + _BATCH], future, may_use_reserve=may_use_reserve)
-            future.result()
+            drafts = tuple(self._draft(event) for event in events[first : first + _BATCH])
+            waiter: concurrent.futures.Future[None] = concurrent.futures.Future()
+            entry = Entry(drafts, waiter, may_use_reserve=may_use_reserve)
+            self._backlog.add(entry)
+            try:
+                waiter.result(self._stall_seconds)
+            except concurrent.futures.TimeoutError:
+                self._lose_patience([entry])
+                waiter.result()
 
     def close(self) -> None:
         """
@@ -231,224 +242,52 @@ class Journal:
         When the disk hangs for longer the lock stays held until the process ends: whoever took it now could append
         beside a write that is still under way.
         """
-        with self._gate:
-            if not self._closed:
-                self._closed = True
-                self._queue.put(None)
-        self._thread.join(_CLOSE_SECONDS)
-        if self._thread.is_alive():
+        self._backlog.close()
+        if not self._writer.join(_CLOSE_SECONDS):
             _log.error("the journal's stream %s could not be closed: its disk does not answer", self.stream)
             return
         self._stream.close()
 
-    def _hand_in(self, events: tuple[Event, ...], waiter: Waiter | None, *, may_use_reserve: bool) -> None:
+    def _draft(self, event: Event | Rendered) -> Draft:
+        now = self._clock.now()
+        return stamp(event, now) if isinstance(event, Rendered) else render_draft(event, now)
+
+    def _open_bench(self, loop: asyncio.AbstractEventLoop) -> Bench:
         """
-        Queue events for the thread, as one entry, or refuse them.
+        Where those on this loop will wait, for the loop's life.
+        """
+        self._benches = {other: bench for other, bench in self._benches.items() if not other.is_closed()}
+        bench = self._benches[loop] = Bench(loop, self._stall_seconds, self._lose_patience)
+        return bench
+
+    def _lose_patience(self, entries: list[Entry]) -> None:
+        """
+        Tell those who have waited too long that they wait in vain, and turn away who would come after them.
+        """
+        stall = StalledError(f"the disk of {self.stream} has not answered for {self._stall_seconds:g} seconds")
+        told = [entry for entry in entries if entry.waiter is not None and tell(entry.waiter, stall.detail)]
+        if told:  # a thread may have had its answer at the last moment, and acts on that
+            self._backlog.give_up(told, self._close_refused, stall)
+
+    def _close_refused(self, entry: Entry) -> Entry | None:
+        return self._close_intents(entry, Reason.AUDIT_UNAVAILABLE.code)  # what its caller was answered
+
+    def _withdraw(self, entry: Entry) -> Entry | None:
+        return self._close_intents(entry, WITHDRAWN)
+
+    def _close_intents(self, entry: Entry, reason: str) -> Entry | None:
+        """
+        What closes the intents of an entry that nobody acted on: no byte of them was sent, so `not_sent` is proven.
         """
         now = self._clock.now()
-        entry = Entry(tuple(render_draft(event, now) for event in events), waiter, may_use_reserve)
-        with self._gate:
-            if self._closed:
-                raise StorageError(f"the journal's stream {self.stream} is closed")
-            failure = self._failure
-            if failure is not None and _is_refused(entry, failure):
-                self._refused += 1
-                raise StorageError(failure.detail)
-            self._queue.put(entry)
-
-    # What follows runs on the journal's own thread.
-
-    def _run(self) -> None:
-        """
-        Gather and write, until closed.
-        """
-        try:
-            while not self._closing:
-                self._gather()
-                if self._is_due():
-                    self._write_groups()
-        except Exception:  # noqa: BLE001 - the edge of a thread: nobody may wait for ever, whatever happened
-            _log.exception("the journal's stream %s stopped", self.stream)
-            self._failure = StreamWriteError(f"the journal's stream {self.stream} stopped", "disk_error")
-            with self._gate:
-                self._closed = True
-            self._drain()
-        if self._waiting:
-            _log.error("the journal's stream %s was closed without %d records", self.stream, len(self._waiting))
-            settle(self._waiting, f"the journal's stream {self.stream} is closed")
-
-    def _gather(self) -> None:
-        """
-        Return when something must be written now, with all that wait.
-
-        That is at once when somebody waits for a record; else when the oldest has waited long enough for company, or a
-        failing disk is to be probed.
-        """
-        while not (self._closing or self._awaited):
-            due_at = self._find_due_at()
-            seconds = None if due_at is None else due_at - time.monotonic()
-            if seconds is not None and seconds <= 0:
-                break
-            try:
-                self._take(self._queue.get(timeout=seconds))
-            except queue.Empty:
-                break
-        self._drain()
-
-    def _find_due_at(self) -> float | None:
-        """
-        When the thread must act though nothing more comes; None for never.
-        """
-        due_at = None if self._failure is None else self._probe_at
-        if self._waiting and not self._is_failing:
-            company_at = self._waiting[0].handed_in_at + _COMPANY_SECONDS
-            due_at = company_at if due_at is None else min(due_at, company_at)
-        return due_at
-
-    @property
-    def _is_failing(self) -> bool:
-        """
-        Whether nothing at all can be written, as far as is known.
-        """
-        return self._failure is not None and not isinstance(self._failure, ReserveMissingError)
-
-    def _is_due(self) -> bool:
-        """
-        Whether the disk may be touched: always on a good one, now and then on a failing one, and once before the end.
-        """
-        return not self._is_failing or self._probes()
-
-    def _probes(self) -> bool:
-        """
-        Whether it is time to find out if the disk is good again.
-        """
-        return self._failure is not None and (
-            time.monotonic() >= self._probe_at or (self._closing and self._is_failing)
-        )
-
-    def _drain(self) -> None:
-        """
-        Take what has come meanwhile.
-        """
-        while True:
-            try:
-                self._take(self._queue.get_nowait())
-            except queue.Empty:
-                return
-
-    def _take(self, entry: Entry | None) -> None:
-        """
-        Add an entry to those that wait for the next group.
-        """
-        if entry is None:
-            self._closing = True
-        elif self._failure is not None and _is_refused(entry, self._failure):
-            self._refuse([entry], self._failure)  # handed in while the group that failed was under way
-        else:
-            self._waiting.append(entry)
-            self._awaited += entry.waiter is not None
-
-    def _write_groups(self) -> None:
-        """
-        Write all that wait, a group at a time; stop at the first that fails.
-        """
-        while self._waiting or self._probes():
-            probes = self._probes()
-            group, drafts = self._form_group(probes=probes)
-            keeps_reserve = probes or not all(entry.may_use_reserve for entry in group)
-            try:
-                self._stream.append(drafts, keeps_reserve=keeps_reserve)
-            except ReserveMissingError as failure:
-                self._fail(failure)  # nothing was written yet, and the rest may use the reserve
-                continue
-            except StreamWriteError as failure:
-                self._fail(failure)
-                return
-            # The group is on the disk. A crash from here on leaves records whose writers were not told: an intent
-            # among them was not acted on, and recovery closes it as `unknown`, the cautious word.
-            for entry in group:
-                self._waiting.popleft()
-                self._awaited -= entry.waiter is not None
-            if probes:
-                self._clear_failure()
-            settle(group)
-            self._keep_reserve()
-
-    def _keep_reserve(self) -> None:
-        """
-        Behind a group, and in nobody's way: hold what the next one will need.
-        """
-        if self._failure is None:
-            try:
-                self._stream.hold_reserve()
-            except StreamWriteError as failure:
-                self._fail(failure)
-
-    def _form_group(self, *, probes: bool) -> tuple[list[Entry], list[Draft]]:
-        """
-        The oldest entries, as many as one sync may carry, and what to write for them.
-
-        `journal.resumed` comes first where this group is to show that the disk is good again. The entries stay among
-        those that wait until they are on the disk, so that a failure changes nothing.
-        """
-        drafts = []
-        if probes and self._failure is not None:
-            resumed: Event = {
-                "tag": Tag.JOURNAL_RESUMED,
-                "counts": {"refused": self._refused},
-                "reason": self._failure.reason,
-            }
-            drafts.append(render_draft(resumed, self._clock.now()))
-        room_bytes = GROUP_LIMIT_BYTES - sum(draft.size_bytes for draft in drafts)
-        group = []
-        for entry in self._waiting:
-            room_bytes -= entry.size_bytes
-            if room_bytes < 0:
-                break
-            group.append(entry)
-            drafts.extend(entry.drafts)
-        return group, drafts
-
-    def _fail(self, failure: StreamWriteError) -> None:
-        """
-        Turn away those who are not to be served on such a disk, and keep the others in their order.
-        """
-        if self._failure is None:
-            _log.error("the journal cannot be written: %s; calls are refused until it can", failure.detail)
-        self._failure = failure
-        self._probe_at = time.monotonic() + _PROBE_SECONDS
-        refused = [entry for entry in self._waiting if _is_refused(entry, failure)]
-        self._waiting = deque(entry for entry in self._waiting if not _is_refused(entry, failure))
-        self._awaited = sum(entry.waiter is not None for entry in self._waiting)
-        self._refuse(refused, failure)
-
-    def _clear_failure(self) -> None:
-        """
-        The disk is good, perhaps again.
-        """
-        if self._failure is not None:
-            _log.warning("the journal's stream %s can be written again", self.stream)
-            with self._gate:
-                self._failure = None
-                self._refused = 0
-
-    def _refuse(self, entries: list[Entry], failure: StreamWriteError) -> None:
-        """
-        Tell those who wait that their records are not on the disk.
-        """
-        with self._gate:
-            self._refused += len(entries)
-        settle(entries, failure.detail)
+        records = [draft.as_record() for draft in entry.drafts if draft.tells_of(Tag.CALL_INTENDED)]
+        drafts = tuple(render_draft(close_intent(record, Outcome.NOT_SENT, reason), now) for record in records)
+        if not drafts:
+            return None
+        closure = Entry(drafts, may_use_reserve=True)
+        closure.closes = entry
+        return closure
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else "writable" if self.writable else "failing"
-        return f"<Journal {self.stream} {state} seq={self._stream.head.seq} waiting={len(self._waiting)}>"
-
-
-def _is_refused(entry: Entry, failure: StreamWriteError) -> bool:
-    """
-    Whether an entry is turned away while this is wrong with the disk. What nobody waits for never is.
-    """
-    if isinstance(failure, ReserveMissingError):
-        return not entry.may_use_reserve
-    return entry.waiter is not None
+        state = "closed" if self._backlog.closed else "writable" if self.writable else "failing"
+        return f"<Journal {self.stream} {state} seq={self._stream.head.seq}>"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gateway.audit.chain import parse_record
+from gateway.audit.closure import close_intent
 from gateway.audit.ending import iterate_backwards
 from gateway.audit.event import Tag
 from gateway.audit.journal import Journal
@@ -33,21 +34,6 @@ RECOVERED = "recovered"
 
 INTERRUPTED = "interrupted"
 """The `reason` of a `change.failed` whose verb was killed before it committed."""
-
-_COPIED = (
-    "request_id",
-    "attempt",
-    "caller",
-    "token_id",
-    "carrier",
-    "peer",
-    "client",
-    "operation",
-    "credential",
-    "owner",
-    "grant_id",
-    "policy_version",
-)
 
 Attempt = tuple[str, int]
 """A request id and the number of the attempt: what an intent and its outcome have in common."""
@@ -124,7 +110,8 @@ def _recover_stream(root: Path, journal: Journal, *, always: bool, tag: Tag) -> 
     except OSError as error:
         raise StorageError(f"the journal's stream {journal.stream} cannot be read: {error.strerror}") from error
     mark: Event = {"tag": tag, "counts": {Outcome.UNKNOWN.value: len(intents)}}
-    journal.record_now(*map(_close, intents.values()), mark, may_use_reserve=True)
+    closures = (close_intent(intent, Outcome.UNKNOWN, RECOVERED) for intent in intents.values())
+    journal.record_now(*closures, mark, may_use_reserve=True)
     return len(intents)
 
 
@@ -190,14 +177,6 @@ def _drop_closed(intents: dict[Attempt, Mapping[str, Any]], folder: Path) -> dic
 
 def _identify(record: Mapping[str, Any]) -> Attempt:
     return str(record.get("request_id")), int(record.get("attempt", 1))
-
-
-def _close(intent: Mapping[str, Any]) -> Event:
-    """
-    The outcome for an intent of which nothing more is known.
-    """
-    copied = {name: intent[name] for name in _COPIED if name in intent}
-    return {"tag": Tag.CALL_ENDED, **copied, "outcome": Outcome.UNKNOWN, "reason": RECOVERED}
 
 
 def recover_change(journal: Journal, registry_version: int) -> None:

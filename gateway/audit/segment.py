@@ -75,13 +75,23 @@ class Segment:
         self.length = length
         self.held = length
         self._fd = fd
+        self._name = str(path)
+        opened = os.fstat(fd)
+        self._identity = (opened.st_ino, opened.st_dev)
 
     @classmethod
     def create(cls, path: Path) -> Segment:
         """
         A new, empty segment. Its name is not durable before the folder is synced.
         """
-        return cls(path, durable.create_file(path), 0)
+        fd = durable.create_file(path)
+        try:
+            return cls(path, fd, 0)
+        except OSError:
+            os.close(fd)
+            with contextlib.suppress(OSError):
+                path.unlink()
+            raise
 
     @classmethod
     def resume(cls, path: Path, length: int) -> Segment:
@@ -92,8 +102,8 @@ class Segment:
         sync, and the next record will be chained to them.
         """
         fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
-        segment = cls(path, fd, length)
         try:
+            segment = cls(path, fd, length)
             durable.sync(fd)
             segment._check(length)
         except OSError:
@@ -139,13 +149,14 @@ class Segment:
         Refuse to trust a file that is not ours alone.
 
         `fdatasync` on an unlinked file succeeds, and a stranger's append or a `copytruncate` of a log rotation shows
-        in nothing but the size. Two calls without disk access, about 3 us.
+        in nothing but the size. One call without disk access, about 2 us: where the path leads to our file, that has a
+        link, and its size is the one seen. (No other file can have its number while we hold it open.)
         """
-        held = os.fstat(self._fd)
-        if held.st_nlink == 0 or held.st_size != length:
-            raise SegmentChangedError
-        named = self.path.lstat()
-        if (named.st_ino, named.st_dev) != (held.st_ino, held.st_dev):
+        try:
+            named = os.stat(self._name, follow_symlinks=False)  # noqa: PTH116 - a Path costs as much as the call
+        except FileNotFoundError:
+            raise SegmentChangedError from None
+        if (named.st_ino, named.st_dev) != self._identity or named.st_size != length:
             raise SegmentChangedError
 
     def abandon(self) -> None:

@@ -16,7 +16,7 @@ import os
 from typing import TYPE_CHECKING
 
 from gateway import durable
-from gateway.audit.chain import START, Previous, extend
+from gateway.audit.chain import START, Head, Previous, digest
 from gateway.audit.ending import find_stream_ending
 from gateway.audit.event import render_line
 from gateway.audit.segment import Segment, SegmentChangedError, find_next_name, list_segments, release_blocks
@@ -27,10 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from gateway.audit.chain import Head
     from gateway.audit.event import Draft
 
-__all__ = ["LOCK_NAME", "ReserveMissingError", "Stream", "StreamBusyError", "StreamWriteError"]
+__all__ = ["LOCK_NAME", "ReserveMissingError", "StalledError", "Stream", "StreamBusyError", "StreamWriteError"]
 
 LOCK_NAME = "lock"
 
@@ -60,7 +59,8 @@ class StreamWriteError(StorageError):
     A group is not proven to be on the disk.
 
     Attributes:
-        reason: For the journal: `disk_full`, `read_only`, `file_changed` (by somebody else), `disk_error`.
+        reason: For the journal: `disk_full`, `read_only`, `file_changed` (by somebody else), `disk_stalled`,
+            `disk_error`.
     """
 
     def __init__(self, detail: str, reason: str) -> None:
@@ -72,6 +72,15 @@ class ReserveMissingError(StreamWriteError):
     """
     Behind a group the reserve would not be whole. Nothing was written, and what may use the reserve still can be.
     """
+
+
+class StalledError(StreamWriteError):
+    """
+    The disk does not keep up: whoever waited for it was told no, or too much waits. It may yet take what it was given.
+    """
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, "disk_stalled")
 
 
 class Stream:
@@ -272,15 +281,15 @@ class Stream:
         """
         The group's bytes, and the head that it leads to once they are on the disk.
         """
-        head = self.head
-        lines = []
         node = self.node if opens_segment else None
+        head: tuple[int, str] = self.head  # plain pairs until the last: a `Head` takes as long as half a line
+        lines = []
         for draft in drafts:
             line = render_line(draft, self.name, head, node=node, previous=self._end)
-            head = extend(head, line)
+            head = (head[0] + 1, digest(line))
             lines.append(line)
             node = None
-        return b"".join(lines), head
+        return b"".join(lines), Head(*head)
 
     def _abandon_segment(self, error: OSError) -> StreamWriteError:
         """

@@ -1,7 +1,8 @@
 """
 What the journal says of one call: its denial, or its intent and its outcome, joined by the request id.
 
-Grows as the story learns more; renders events, and writes none.
+Grows as the story learns more; renders events, and writes none. They come out as bytes, each rendered once, by one call
+of the encoder on fields that stand in the journal's order already: a fifth of what checking them takes, twice a call.
 """
 
 from __future__ import annotations
@@ -9,17 +10,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gateway.audit.event import Tag
+from gateway.audit.event import Rendered, Tag, render_closing, render_tag
 
 if TYPE_CHECKING:
     from gateway.access.grant import Grant
-    from gateway.audit.event import Event
     from gateway.data_plane.authentication import Standing
     from gateway.errors import Reason
     from gateway.noojee.catalogue import Operation
     from gateway.outcome import Outcome
 
 __all__ = ["CallRecord", "Ending"]
+
+_DENIED = render_tag(Tag.CALL_DENIED)
+_INTENDED = render_tag(Tag.CALL_INTENDED)
+_ENDED = render_tag(Tag.CALL_ENDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,64 +76,77 @@ class CallRecord:
         self.attempt += 1
         self.started_at = now
 
-    def denied(self, reason: str) -> Event:
+    def denied(self, reason: str) -> Rendered:
         """
         `call.denied`: nothing was sent.
         """
-        return self._event(Tag.CALL_DENIED, decision="deny", reason=reason)
+        fields = self._tell(attempt=None)
+        fields["decision"] = "deny"
+        fields["reason"] = reason
+        return Rendered(_DENIED, render_closing(fields))
 
-    def intended(self) -> Event:
+    def intended(self) -> Rendered:
         """
         `call.intended`: allowed, and about to be sent once (law 1).
         """
-        return self._event(Tag.CALL_INTENDED, attempt=self.attempt, decision="allow")
+        fields = self._tell(attempt=self.attempt)
+        fields["decision"] = "allow"
+        return Rendered(_INTENDED, render_closing(fields))
 
-    def ended(self, ending: Ending, now: float) -> Event:
+    def ended(self, ending: Ending, now: float) -> Rendered:
         """
         `call.ended`: the attempt's outcome (law 2).
 
         Args:
             now: Monotonic seconds, on the clock of `started_at`.
         """
-        return _without_blanks(
-            {
-                "tag": Tag.CALL_ENDED,
-                "request_id": self.request_id,
-                "attempt": self.attempt,
-                "caller": self.standing.caller.name,
-                "operation": self.operation.name if self.operation else None,
-                "credential": self.grant.credential.name if self.grant else None,
-                "reason": ending.reason.code if ending.reason else None,
-                "outcome": ending.outcome,
-                "upstream_status": ending.upstream_status,
-                "noojee_code": ending.noojee_code,
-                "reply_bytes": ending.reply_bytes,
-                "duration_us": round((now - self.started_at) * 1_000_000),
-            }
-        )
+        fields: dict[str, object] = {
+            "request_id": self.request_id,
+            "attempt": self.attempt,
+            "caller": self.standing.caller.name,
+        }
+        if self.operation is not None:
+            fields["operation"] = self.operation.name
+        if self.grant is not None:
+            fields["credential"] = self.grant.credential.name
+        if ending.reason is not None:
+            fields["reason"] = ending.reason.code
+        fields["outcome"] = ending.outcome
+        if ending.upstream_status is not None:
+            fields["upstream_status"] = ending.upstream_status
+        if ending.noojee_code is not None:
+            fields["noojee_code"] = ending.noojee_code
+        if ending.reply_bytes is not None:
+            fields["reply_bytes"] = ending.reply_bytes
+        fields["duration_us"] = round((now - self.started_at) * 1_000_000)
+        return Rendered(_ENDED, render_closing(fields))
 
-    def _event(self, tag: Tag, **more: object) -> Event:
-        credential = self.grant.credential if self.grant else None
-        return _without_blanks(
-            {
-                "tag": tag,
-                "request_id": self.request_id,
-                "caller": self.standing.caller.name,
-                "token_id": self.standing.token.token_id,
-                "carrier": self.standing.carrier,
-                "peer": self.peer,
-                "operation": self.operation.name if self.operation else None,
-                "credential": credential.name if credential else None,
-                "owner": credential.owner if credential else None,
-                "grant_id": self.grant.grant_id if self.grant else None,
-                "policy_version": self.standing.snapshot.version,
-                "parameters": self.parameters,
-                "body_bytes": self.body_bytes,
-                "body_hmac": self.body_hmac,
-                **more,
-            }
-        )
-
-
-def _without_blanks(event: dict[str, object]) -> Event:
-    return {name: value for name, value in event.items() if value is not None}
+    def _tell(self, *, attempt: int | None) -> dict[str, object]:
+        """
+        All that is known before the sending, in the order of the contract: its author renders it as it stands.
+        """
+        standing, grant = self.standing, self.grant
+        fields: dict[str, object] = {"request_id": self.request_id}
+        if attempt is not None:
+            fields["attempt"] = attempt
+        fields |= {
+            "caller": standing.caller.name,
+            "token_id": standing.token.token_id,
+            "carrier": standing.carrier,
+            "peer": self.peer,
+        }
+        if self.operation is not None:
+            fields["operation"] = self.operation.name
+        if grant is not None:
+            fields["credential"] = grant.credential.name
+            if grant.credential.owner is not None:
+                fields["owner"] = grant.credential.owner
+            fields["grant_id"] = grant.grant_id
+        fields["policy_version"] = standing.snapshot.version
+        if self.parameters is not None:
+            fields["parameters"] = self.parameters
+        if self.body_bytes is not None:
+            fields["body_bytes"] = self.body_bytes
+        if self.body_hmac is not None:
+            fields["body_hmac"] = self.body_hmac
+        return fields
