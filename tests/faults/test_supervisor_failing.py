@@ -60,7 +60,7 @@ def test_an_end_while_a_plane_is_left_dead_waits_for_nothing(installation: Insta
         wait_until(lambda: installation.log().count("it is started again in 1 s") == 2, "so is the control plane")
         gateway.process.terminate()
 
-        assert 0 == gateway.process.wait(5)
+        assert 0 == gateway.process.wait(20)
 
 
 @contextlib.contextmanager
