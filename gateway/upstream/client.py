@@ -170,12 +170,18 @@ class PooledUpstreams:
         effect = request.operation.effect
         pool = site.polls if effect is Effect.LONG_POLL else site.calls
         for tries in range(_TRIES):
-            connection = pool.take(fresh=effect is Effect.DIALS)
+            connection = pool.take(now, fresh=effect is Effect.DIALS)
             if connection is None:
-                connection = await pool.wait(until - loop.time(), first=tries > 0)
+                connection = await pool.wait(until, first=tries > 0)
+                now = loop.time()
             transmission = Transmission(loop, connection, request, self._timeouts, ends_at)
             if transmission.begin(head):
-                return await transmission.finish()
+                try:
+                    await transmission.arrived
+                except BaseException:
+                    transmission.abandon()  # cancelled: its connection ends with it
+                    raise
+                return transmission.get_reply()
         raise UpstreamError(Reason.UPSTREAM_UNREACHABLE, Outcome.NOT_SENT)
 
     def _open_key(self, credential: Credential) -> Secret:

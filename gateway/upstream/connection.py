@@ -14,11 +14,12 @@ import ssl
 from typing import TYPE_CHECKING, Protocol, cast
 
 from gateway.deadline import Deadline
-from gateway.upstream.tls_channel import ENDED, RECORD_BYTES
+from gateway.upstream.tls_channel import RECORD_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gateway.upstream.request import UpstreamRequest
     from gateway.upstream.tls_channel import Resumption, TlsChannel
 
 __all__ = ["Buffers", "Connection", "Home", "Traffic"]
@@ -60,12 +61,14 @@ class Home(Protocol):
 class Traffic(Protocol):
     """
     What a connection carries. All are called on the event loop, and not again after `settle` said that it broke.
+
+    Attributes:
+        request: Marked when it is handed over.
+        receive: Takes some of the reply, which is good until it returns.
     """
 
-    def receive(self, data: memoryview) -> None:
-        """
-        Some of the reply; good until this returns.
-        """
+    request: UpstreamRequest
+    receive: Callable[[memoryview], None]
 
     def settle(self, *, ended: bool = False, broken: bool = False) -> None:
         """
@@ -97,24 +100,27 @@ class Connection(asyncio.BufferedProtocol):
         resumption: Where its session is kept for others.
 
     Attributes:
+        deadline: Tells what is carried that its time is over.
         home: Told when it is free or lost.
-        opened: Its result is None once the handshake is over, or why there is no connection.
         idle_since: Loop time at which it became free.
+        is_closing: Whether it can carry nothing any more.
         is_writing_paused: Whether the kernel has not yet taken all that was written.
+        opened: Its result is None once the handshake is over, or why there is no connection.
     """
 
     __slots__ = (
         "_buffers",
         "_channel",
-        "_deadline",
         "_has_kept_session",
         "_loop",
         "_resumption",
         "_traffic",
         "_transport",
         "_verified_at",
+        "deadline",
         "home",
         "idle_since",
+        "is_closing",
         "is_writing_paused",
         "opened",
     )
@@ -136,18 +142,12 @@ class Connection(asyncio.BufferedProtocol):
         self._has_kept_session = False
         self._traffic: Traffic | None = None
         self._transport: asyncio.Transport | None = None
-        self._deadline: Deadline | None = None
+        self.deadline = Deadline(loop, self._expire)
         self.home = home
-        self.opened: asyncio.Future[Exception | None] = loop.create_future()
         self.idle_since = loop.time()
+        self.is_closing = False
         self.is_writing_paused = False
-
-    @property
-    def is_closing(self) -> bool:
-        """
-        Whether it can carry nothing any more.
-        """
-        return self._transport is None or self._transport.is_closing()
+        self.opened: asyncio.Future[Exception | None] = loop.create_future()
 
     @property
     def is_resumed(self) -> bool:
@@ -166,19 +166,18 @@ class Connection(asyncio.BufferedProtocol):
         look.register(self._transport.get_extra_info("socket").fileno(), select.POLLIN)
         return not look.poll(0)
 
-    def begin(self, traffic: Traffic, data: bytes, will_hand_over: Callable[[], None]) -> int | None:
+    def begin(self, traffic: Traffic, data: bytes) -> int | None:
         """
         Carry something, from now until `release` or `drop`. Returns how much of `data` was written.
 
         Args:
             data: Its first bytes.
-            will_hand_over: Called when nothing but the write itself is left to be done.
 
         Returns:
             None when no byte was handed to the connection: it is closing, or busy.
         """
         transport = self._transport
-        if transport is None or transport.is_closing() or self._traffic is not None:
+        if transport is None or transport.is_closing() or self.is_closing or self._traffic is not None:
             return None
         try:
             sent = self._channel.write(data)
@@ -186,8 +185,9 @@ class Connection(asyncio.BufferedProtocol):
             self.abort()
             return None
         self._traffic = traffic
-        will_hand_over()
-        transport.write(self._channel.take())
+        # Law 2: from here on bytes may have left, whatever is learnt later.
+        traffic.request.was_handed_over = True
+        transport.write(self._channel.outgoing.read())
         return sent
 
     def write(self, data: memoryview) -> int:
@@ -201,7 +201,7 @@ class Connection(asyncio.BufferedProtocol):
         except ssl.SSLError:
             self.abort()
             return 0
-        self._transport.write(self._channel.take())
+        self._transport.write(self._channel.outgoing.read())
         return sent
 
     def pause_reading(self) -> None:
@@ -218,21 +218,6 @@ class Connection(asyncio.BufferedProtocol):
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
-    def set_deadline(self, seconds: float) -> None:
-        """
-        Tell what is carried when it is over, and not at the time set before.
-        """
-        if self._deadline is None:
-            self._deadline = Deadline(self._loop, self._expire)
-        self._deadline.set(seconds)
-
-    def clear_deadline(self) -> None:
-        """
-        There is no hurry now.
-        """
-        if self._deadline is not None:
-            self._deadline.clear()
-
     def release(self, *, allows_reuse: bool) -> None:
         """
         What was carried is over.
@@ -241,7 +226,7 @@ class Connection(asyncio.BufferedProtocol):
             allows_reuse: Whether the reply was whole, had nothing behind it, and may be followed by another.
         """
         self._traffic = None
-        self.clear_deadline()
+        self.deadline.clear()
         if not allows_reuse or self.is_closing:
             self.close()
             return
@@ -262,11 +247,12 @@ class Connection(asyncio.BufferedProtocol):
         """
         End it, and say so to the other side.
         """
-        if self._transport is None or self._transport.is_closing():
+        if self.is_closing or self._transport is None:
             return
         if self.is_writing_paused:
             self.abort()  # what is still unsent would hold it open for as long as the other side likes
             return
+        self.is_closing = True
         self._channel.sign_off()
         self._flush()
         self._transport.close()
@@ -286,6 +272,7 @@ class Connection(asyncio.BufferedProtocol):
         """
         End it at once.
         """
+        self.is_closing = True
         if self._transport is not None:
             self._transport.abort()
 
@@ -310,27 +297,25 @@ class Connection(asyncio.BufferedProtocol):
         """
         Something was received.
         """
-        channel = self._channel
-        channel.put(self._buffers.raw_view[:size])
-        if not channel.is_open and not self._shake_hands():
-            return
-        buffers = self._buffers
-        plain, view = buffers.plain, buffers.plain_view
-        is_broken = False
-        count = 0
+        channel, buffers = self._channel, self._buffers
+        received: memoryview | bytes = buffers.raw_view[:size]
+        if not channel.is_open:
+            if not self._shake_hands(received):
+                return
+            received = b""  # but there may be more behind the handshake
+        traffic = self._traffic
+        has_ended = is_broken = False
         try:
-            while (count := channel.read_into(plain)) > 0:
-                if self._traffic is None:
-                    self.close()  # nobody asked: the next reply on it could be anybody's
-                    return
-                self._traffic.receive(view[:count])
+            has_ended = channel.decrypt(
+                received, buffers.plain, buffers.plain_view, self._refuse if traffic is None else traffic.receive
+            )
         except ssl.SSLError:
             is_broken = True
-        if channel.has_output:
+        if channel.outgoing.pending:
             self._flush()  # a key update's answer
-        if self._traffic is not None:
-            self._traffic.settle(ended=count == ENDED, broken=is_broken)
-        if count == ENDED or is_broken:
+        if traffic is not None:
+            traffic.settle(ended=has_ended, broken=is_broken)
+        if has_ended or is_broken:
             self.close()
 
     def eof_received(self) -> bool:
@@ -346,8 +331,8 @@ class Connection(asyncio.BufferedProtocol):
         """
         It is gone, by whoever's doing.
         """
-        if self._deadline is not None:
-            self._deadline.close()
+        self.is_closing = True
+        self.deadline.close()
         if not self.opened.done():
             self.opened.set_result(error or ConnectionResetError())
         traffic, self._traffic = self._traffic, None
@@ -369,9 +354,15 @@ class Connection(asyncio.BufferedProtocol):
         if self._traffic is not None:
             self._traffic.send_more()
 
-    def _shake_hands(self) -> bool:
+    def _refuse(self, _data: memoryview) -> None:
+        """
+        Nobody asked for this: the next reply on it could be anybody's.
+        """
+        self.close()
+
+    def _shake_hands(self, received: memoryview | bytes = b"") -> bool:
         try:
-            is_over = self._channel.shake_hands()
+            is_over = self._channel.shake_hands(received)
         except ssl.SSLError as error:
             if not self.opened.done():
                 self.opened.set_result(error)
@@ -387,7 +378,7 @@ class Connection(asyncio.BufferedProtocol):
         return is_over
 
     def _flush(self) -> None:
-        if self._transport is not None and not self._transport.is_closing() and (data := self._channel.take()):
+        if self._transport is not None and not self._transport.is_closing() and (data := self._channel.outgoing.read()):
             self._transport.write(data)
 
     def _expire(self) -> None:

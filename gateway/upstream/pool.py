@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
+import math
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -81,17 +82,20 @@ class Pool:
         self._fresh_seconds = fresh_seconds
         self._all: set[Connection] = set()
         self._idle: dict[Connection, None] = {}  # in the order of their becoming idle
-        self._waiting: deque[asyncio.Future[Connection]] = deque()
+        self._waiting: deque[tuple[float, asyncio.Future[Connection]]] = deque()  # each until a loop time
+        self._alarm: asyncio.TimerHandle | None = None
+        self._rings_at = math.inf
         self._opening: set[asyncio.Task[None]] = set()
         self._sweeping: asyncio.TimerHandle | None = None
         self._is_retired = False
         self._gone: asyncio.Future[None] | None = None
 
-    def take(self, *, fresh: bool = False) -> Connection | None:
+    def take(self, now: float, *, fresh: bool = False) -> Connection | None:
         """
         The connection that was used last, if one is idle and can be used. Costs the same however many there are.
 
         Args:
+            now: Loop time.
             fresh: Not one that has been idle for longer than the fresh seconds.
         """
         idle = self._idle
@@ -99,7 +103,7 @@ class Pool:
             connection, _ = idle.popitem()
             if connection.is_closing:
                 continue
-            idle_seconds = self._loop.time() - connection.idle_since
+            idle_seconds = now - connection.idle_since
             if fresh and idle_seconds > self._fresh_seconds:
                 idle[connection] = None  # all others are older still
                 return None
@@ -112,11 +116,12 @@ class Pool:
             return connection
         return None
 
-    async def wait(self, seconds: float, *, first: bool = False) -> Connection:
+    async def wait(self, until: float, *, first: bool = False) -> Connection:
         """
         The next connection that is freed or opened. Cancelled, it gives its turn on.
 
         Args:
+            until: Loop time at which the wait is over.
             first: Before all others: for a call whose turn had come, with a connection that was closing.
 
         Raises:
@@ -125,26 +130,30 @@ class Pool:
         if len(self._waiting) >= self._limit * _WAITING_EACH:
             raise self._create_busy()
         waiter: asyncio.Future[Connection] = self._loop.create_future()
+        entry = (until, waiter)
         if first:
-            self._waiting.appendleft(waiter)
+            self._waiting.appendleft(entry)
         else:
-            self._waiting.append(waiter)
+            self._waiting.append(entry)
+        if until < self._rings_at:
+            self._set_alarm(until)
         self._open_more()
-        timer = self._loop.call_later(max(seconds, 0.0), self._give_up, waiter)
         try:
             return await waiter
-        except BaseException:
-            self._withdraw(waiter)
+        except asyncio.CancelledError:
+            if waiter.cancelled():
+                with contextlib.suppress(ValueError):
+                    self._waiting.remove(entry)
+            elif waiter.exception() is None:
+                self.freed(waiter.result())  # it was given one in the same moment
             raise
-        finally:
-            timer.cancel()
 
     def freed(self, connection: Connection) -> None:
         """
         See `Home.freed`: it goes to whoever has waited longest.
         """
         while self._waiting:
-            waiter = self._waiting.popleft()
+            _, waiter = self._waiting.popleft()
             if not waiter.done():
                 waiter.set_result(connection)
                 return
@@ -182,9 +191,10 @@ class Pool:
         """
         self.retire()
         waiting, self._waiting = self._waiting, deque()
-        for waiter in waiting:
+        for _, waiter in waiting:
             if not waiter.done():
-                waiter.set_exception(UpstreamError(Reason.UPSTREAM_UNREACHABLE, Outcome.NOT_SENT))
+                waiter.set_exception(_create_unreachable())
+        self._set_alarm(math.inf)
         opening = list(self._opening)
         for task in opening:
             task.cancel()
@@ -214,7 +224,7 @@ class Pool:
 
         A task of its own, because the call that it was begun for may be served by another connection meanwhile.
         """
-        failure = UpstreamError(Reason.UPSTREAM_UNREACHABLE, Outcome.NOT_SENT)
+        failure = _create_unreachable()
         connection = None
         try:
             connection = await self._open_one(self)
@@ -236,30 +246,32 @@ class Pool:
         One attempt has failed: tell it to whoever has waited longest, unless others are being opened for all who wait.
         """
         while len(self._waiting) > len(self._opening):
-            waiter = self._waiting.popleft()
+            _, waiter = self._waiting.popleft()
             if not waiter.done():
                 # An exception of one's own for each who waits; a shared one would collect all their tracebacks.
                 waiter.set_exception(UpstreamError(failure.reason, Outcome.NOT_SENT))
                 return
 
-    def _give_up(self, waiter: asyncio.Future[Connection]) -> None:
-        """
-        Its time is over.
-        """
-        if not waiter.done():
-            self._waiting.remove(waiter)
-            unreachable = UpstreamError(Reason.UPSTREAM_UNREACHABLE, Outcome.NOT_SENT)
-            waiter.set_exception(self._create_busy() if self._is_full else unreachable)
+    def _set_alarm(self, at: float) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._rings_at = at
+        self._alarm = None if at == math.inf else self._loop.call_at(at, self._give_up)
 
-    def _withdraw(self, waiter: asyncio.Future[Connection]) -> None:
+    def _give_up(self) -> None:
         """
-        It waits no more; a connection that it was given in the same moment goes to the next.
+        Somebody's time may be over. One alarm serves all who wait, because nearly all wait equally long.
         """
-        if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-            self.freed(waiter.result())
-        else:
-            with contextlib.suppress(ValueError):
-                self._waiting.remove(waiter)
+        now = self._loop.time() + _TICK_SECONDS
+        is_full = self._is_full
+        kept: deque[tuple[float, asyncio.Future[Connection]]] = deque()
+        for until, waiter in self._waiting:
+            if until > now or waiter.done():
+                kept.append((until, waiter))
+            else:
+                waiter.set_exception(self._create_busy() if is_full else _create_unreachable())
+        self._waiting = kept
+        self._set_alarm(min((until for until, _ in kept), default=math.inf))
 
     def _sweep(self) -> None:
         self._sweeping = None
@@ -288,3 +300,7 @@ class Pool:
             f"<Pool of {self._name}{', retired' if self._is_retired else ''}: {busy} busy, {len(self._idle)} idle, "
             f"{len(self._opening)} opening, {len(self._waiting)} waiting, at most {self._limit}>"
         )
+
+
+def _create_unreachable() -> UpstreamError:
+    return UpstreamError(Reason.UPSTREAM_UNREACHABLE, Outcome.NOT_SENT)

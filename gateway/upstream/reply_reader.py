@@ -11,11 +11,10 @@ docs/decisions/0010-the-pool.md has the table of what is refused.
 from __future__ import annotations
 
 import re
-from collections import deque
 
 import httptools
 
-__all__ = ["HEADERS_LIMIT", "HEAD_LIMIT_BYTES", "STREAM_LIMIT_BYTES", "MalformedReplyError", "ReplyReader"]
+__all__ = ["HEADERS_LIMIT", "HEAD_LIMIT_BYTES", "STREAM_LIMIT_BYTES", "ReplyReader"]
 
 STREAM_LIMIT_BYTES = 256 * 1024 * 1024
 """The longest reply (contract section 5)."""
@@ -38,12 +37,6 @@ _USUAL_REASONS = frozenset({b"", b"OK"})
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
-class MalformedReplyError(Exception):
-    """
-    These bytes are no reply, or could be read as two different ones. Stays inside this package.
-    """
-
-
 class ReplyReader:
     """
     Reads one reply, and the replies of 1xx before it.
@@ -56,84 +49,64 @@ class ReplyReader:
         body_bytes: How much of the body has come.
         is_head_complete: Whether status and headers are there.
         is_complete: Whether all of the body has come.
+        is_malformed: Whether these bytes are no reply, or could be read as two different ones.
         is_close_delimited: Whether nothing but the connection's end tells the end of the body.
         allows_reuse: Whether another request may follow on the connection.
     """
 
-    __slots__ = (
-        "_interim_replies",
-        "_is_interim",
-        "_is_malformed",
-        "_opening",
-        "_parser",
-        "_raw_bytes",
-        "allows_reuse",
-        "body_bytes",
-        "headers",
-        "is_close_delimited",
-        "is_complete",
-        "is_head_complete",
-        "pieces",
-        "status",
-        "waiting_bytes",
-    )
+    # Defaults on the class, because most of them stay what they are: one is made for each call.
+    _has_opened = False
+    _interim_replies = 0
+    _is_interim = False
+    _opening = b""
+    _raw_bytes = 0
+    allows_reuse = False
+    body_bytes = 0
+    is_close_delimited = False
+    is_complete = False
+    is_head_complete = False
+    is_malformed = False
+    status = 0
+    waiting_bytes = 0
 
     def __init__(self) -> None:
-        self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
-        self.pieces: deque[bytes] = deque()
-        self.waiting_bytes = 0
-        self.body_bytes = 0
-        self.is_head_complete = False
-        self.is_complete = False
-        self.is_close_delimited = False
-        self.allows_reuse = False
-        self._opening = b""
-        self._raw_bytes = 0
-        self._interim_replies = 0
-        self._is_interim = False
-        self._is_malformed = False
+        self.pieces: list[bytes] = []
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         # llhttp stops at a length beside chunks before it tells the status; let it go on, and refuse both in `_judge`.
         self._parser.set_dangerous_leniencies(lenient_chunked_length=True)
 
     def feed(self, data: memoryview) -> None:
         """
-        Read on. What comes after a complete reply is not read: the connection is not used again.
-
-        Raises:
-            MalformedReplyError: Nothing after this is fed.
+        Read on. Nothing is read behind a complete reply, or behind the first mistake.
         """
         parser = self._parser
         if parser is None:
             self.allows_reuse = False
             return
-        if len(self._opening) < len(_OPENING):
-            self._read_opening(data)
         self._raw_bytes += len(data)
+        if not self._has_opened:
+            self._read_opening(data)
         try:
             parser.feed_data(data)
         except httptools.HttpParserError:
             self.allows_reuse = False
-            self._is_malformed = not self.is_complete
-        if self.is_complete:
-            self.stop()
-        elif self._is_malformed or self._is_bloated():
-            self.stop()
-            raise MalformedReplyError
+            self.is_malformed = not self.is_complete
+        if not self.is_complete and self._is_bloated():
+            self.is_malformed = True
+        if self.is_complete or self.is_malformed:
+            self._parser = None  # parser and reader hold each other
 
     def end(self) -> None:
         """
-        The connection has ended.
-
-        Raises:
-            MalformedReplyError: In the middle of the reply.
+        The connection has ended: no more will come.
         """
-        self.stop()
+        self._parser = None
         self.allows_reuse = False
-        if not self.is_complete and not self.is_close_delimited:
-            raise MalformedReplyError
-        self.is_complete = True
+        if self.is_close_delimited:
+            self.is_complete = True
+        elif not self.is_complete:
+            self.is_malformed = True
 
     def stop(self) -> None:
         """
@@ -154,8 +127,9 @@ class ReplyReader:
     def _read_opening(self, data: memoryview) -> None:
         # llhttp takes RTSP/1.0, HTTP/2.0 and leading empty lines too, and tells nobody.
         self._opening += bytes(data[: len(_OPENING) - len(self._opening)])
+        self._has_opened = self._opening == _OPENING
         if not _OPENING.startswith(self._opening):
-            self._is_malformed = True
+            self.is_malformed = True
 
     def _is_bloated(self) -> bool:
         """
@@ -177,7 +151,7 @@ class ReplyReader:
         The reason phrase, or a part of it: read by nobody, but it is no place for control characters.
         """
         if reason not in _USUAL_REASONS and _CONTROL.search(reason):
-            self._is_malformed = True
+            self.is_malformed = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """
@@ -208,7 +182,7 @@ class ReplyReader:
         self.waiting_bytes += len(data)
         self.body_bytes += len(data)
         if self.body_bytes > STREAM_LIMIT_BYTES:
-            self._is_malformed = True
+            self.is_malformed = True
 
     def on_message_complete(self) -> None:
         """
@@ -217,7 +191,7 @@ class ReplyReader:
         if self._is_interim:
             self._is_interim = False
         elif self.is_head_complete and not self.is_complete and self._parser is not None:
-            self.is_complete = not self._is_malformed
+            self.is_complete = not self.is_malformed
             self.allows_reuse = self._parser.should_keep_alive()
 
     def _judge_interim(self, status: int) -> None:
@@ -227,9 +201,9 @@ class ReplyReader:
             status <= 101  # noqa: PLR2004  # nobody asked to switch protocols, and what is below 100 is no status
             and status != 100  # noqa: PLR2004
         ) or self._interim_replies > _INTERIM_LIMIT:
-            self._is_malformed = True
+            self.is_malformed = True
         if any(name in {b"content-length", b"transfer-encoding"} for name, _ in self.headers):
-            self._is_malformed = True  # RFC 9110 section 15.2: such a reply has no body
+            self.is_malformed = True  # RFC 9110 section 15.2: such a reply has no body
         self.headers.clear()
 
     def _judge(self, status: int) -> None:
@@ -237,32 +211,36 @@ class ReplyReader:
         How the body is delimited (RFC 9112 section 6.3), and whether that can be taken in one way only.
         """
         self.is_head_complete = True
-        size = 0
-        length = coding = None
-        for name, value in self.headers:
-            size += len(name) + len(value)
-            if name == b"content-length":
-                length = value  # llhttp refuses a second one, and what is no number
-            elif name == b"transfer-encoding":
-                coding = value if coding is None else b"twice"
-        if size + 4 * len(self.headers) > HEAD_LIMIT_BYTES or len(self.headers) > HEADERS_LIMIT or status > 599:  # noqa: PLR2004  # RFC 9110 section 15
-            self._is_malformed = True
+        if status > 599 or self._has_large_head():  # noqa: PLR2004  # RFC 9110 section 15
+            self.is_malformed = True
             return
         self.status = status
+        fields = dict(self.headers)
+        length = fields.get(b"content-length")  # llhttp refuses a second one, and what is no number
+        coding = fields.get(b"transfer-encoding")
         if coding is not None:
             self._judge_coding(coding, has_length=length is not None)
         elif length is None:
             self.is_close_delimited = status not in _BODILESS
         elif int(length) > STREAM_LIMIT_BYTES:
-            self._is_malformed = True
+            self.is_malformed = True
         if self._interim_replies and not self._is_http_1_1():
-            self._is_malformed = True  # HTTP/1.0 knows no 1xx, and `_read_opening` sees only the first reply
+            self.is_malformed = True  # HTTP/1.0 knows no 1xx, and `_read_opening` sees only the first reply
+
+    def _has_large_head(self) -> bool:
+        headers = self.headers
+        if len(headers) > HEADERS_LIMIT:
+            return True
+        if self._raw_bytes <= HEAD_LIMIT_BYTES:
+            return False
+        return sum(len(name) + len(value) + 4 for name, value in headers) > HEAD_LIMIT_BYTES
 
     def _judge_coding(self, coding: bytes, *, has_length: bool) -> None:
         # RFC 9112 section 6.3: a length beside chunks is an attack or a fault. Section 6.1: HTTP/1.0 knows no chunks,
         # and we asked for no coding but the one that every reader of HTTP/1.1 knows.
-        if has_length or coding.lower() != b"chunked" or not self._is_http_1_1():
-            self._is_malformed = True
+        is_repeated = sum(name == b"transfer-encoding" for name, _ in self.headers) > 1
+        if has_length or is_repeated or coding.lower() != b"chunked" or not self._is_http_1_1():
+            self.is_malformed = True
 
     def _is_http_1_1(self) -> bool:
         return self._parser is not None and self._parser.get_http_version() == "1.1"

@@ -14,14 +14,15 @@ from __future__ import annotations
 import contextlib
 import math
 import ssl
+from typing import TYPE_CHECKING
 
-__all__ = ["ENDED", "RECORD_BYTES", "Resumption", "TlsChannel"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["RECORD_BYTES", "Resumption", "TlsChannel"]
 
 RECORD_BYTES = 16 * 1024
-"""What one record can hold (RFC 8446 section 5.1), and so the most that one read gives."""
-
-ENDED = -1
-"""What `TlsChannel.read_into` gives once the other side has signed the end of its data."""
+"""What one record can hold (RFC 8446 section 5.1), and so the most that is decrypted at once."""
 
 _LONGEST_TRUST_SECONDS = 3600.0
 """How long after a certificate was seen its session may be resumed: a certificate is looked at again every hour."""
@@ -41,23 +42,18 @@ class TlsChannel:
 
     Attributes:
         is_open: Whether the handshake is over.
+        outgoing: Where what is to be sent can be read.
     """
 
-    __slots__ = ("_incoming", "_object", "_outgoing", "_read", "_write", "is_open", "put", "take")
+    __slots__ = ("_incoming", "_object", "is_open", "outgoing")
 
     def __init__(self, context: ssl.SSLContext, host: str, session: ssl.SSLSession | None) -> None:
         self._incoming = ssl.MemoryBIO()
-        self._outgoing = ssl.MemoryBIO()
-        self._object = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host, session=session)
-        self._read = self._object.read
-        self._write = self._object.write
-        self.put = self._incoming.write
-        """Hand in what was received."""
-        self.take = self._outgoing.read
-        """All that is to be sent now; empty for nothing."""
+        self.outgoing = ssl.MemoryBIO()
+        self._object = context.wrap_bio(self._incoming, self.outgoing, server_hostname=host, session=session)
         self.is_open = False
 
-    def shake_hands(self) -> bool:
+    def shake_hands(self, received: memoryview | bytes = b"") -> bool:
         """
         Go on with the handshake as far as what was received allows; whether it is over.
 
@@ -65,6 +61,7 @@ class TlsChannel:
             ssl.SSLCertVerificationError: Whoever is there is not whom we trust.
             ssl.SSLError: It speaks no TLS that we accept.
         """
+        self._incoming.write(received)
         try:
             self._object.do_handshake()
         except ssl.SSLWantReadError:
@@ -72,27 +69,40 @@ class TlsChannel:
         self.is_open = True
         return True
 
-    def read_into(self, buffer: bytearray) -> int:
+    def decrypt(
+        self, received: memoryview | bytes, buffer: bytearray, view: memoryview, take: Callable[[memoryview], None]
+    ) -> bool:
         """
-        The next bytes, decrypted: how many are in the buffer now. 0: no more yet. `ENDED`: no more will come.
+        Give on what was received, a record at a time.
 
         Args:
-            buffer: At least `RECORD_BYTES` long.
+            buffer: At least `RECORD_BYTES` long, used up before this returns.
+            view: Of the buffer.
+            take: Called with each piece, which is good until it returns.
+
+        Returns:
+            Whether the other side has signed the end of its data.
 
         Raises:
-            ssl.SSLError: What was received was altered, or is no TLS.
+            ssl.SSLError: What was received was altered, or is no TLS. What came before it was given on.
         """
-        # Asked first, because the exception costs more than the decryption of a short reply.
-        if not self._incoming.pending and not self._object.pending():
-            return 0
+        incoming, pending = self._incoming, self._object.pending
+        read: Callable[[int, bytearray], int] = self._object.read  # type: ignore[assignment]  # a count, with a buffer
+        incoming.write(received)
         try:
-            return self._read(RECORD_BYTES, buffer) or ENDED  # type: ignore[return-value]  # a count where it has a buffer
+            # Asked first, because the exception costs more than the decryption of a short reply.
+            while incoming.pending or pending():
+                size = read(RECORD_BYTES, buffer)
+                if not size:
+                    return True
+                take(view[:size])
         except ssl.SSLWantReadError:
-            return 0
+            pass
+        return False
 
     def write(self, data: bytes | memoryview) -> int:
         """
-        Encrypt; `take` gives the result.
+        Encrypt; `outgoing` has the result.
 
         Returns:
             How many bytes were taken: all, but when the other side asks for a new handshake in the middle; then the
@@ -104,24 +114,17 @@ class TlsChannel:
         size = len(data)
         sent = 0
         with contextlib.suppress(ssl.SSLWantReadError):
-            sent = self._write(data)
+            sent = self._object.write(data)
             while sent < size:
-                sent += self._write(memoryview(data)[sent:])
+                sent += self._object.write(memoryview(data)[sent:])
         return sent
 
     def sign_off(self) -> None:
         """
-        Say that nothing more comes from us (close_notify); `take` gives it.
+        Say that nothing more comes from us (close_notify); `outgoing` has it.
         """
         with contextlib.suppress(ssl.SSLError):  # the other side need not have said so too
             self._object.unwrap()
-
-    @property
-    def has_output(self) -> bool:
-        """
-        Whether something is to be sent.
-        """
-        return self._outgoing.pending > 0
 
     @property
     def is_resumed(self) -> bool:

@@ -15,11 +15,12 @@ from gateway.errors import Reason, UpstreamError
 from gateway.noojee.envelope import is_whole_json
 from gateway.outcome import Outcome
 from gateway.upstream.reply import StreamedReply, WholeReply
-from gateway.upstream.reply_reader import MalformedReplyError, ReplyReader
+from gateway.upstream.reply_reader import ReplyReader
 from gateway.upstream.request import BUFFER_LIMIT_BYTES
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from gateway.upstream.connection import Connection
     from gateway.upstream.request import Timeouts, UpstreamRequest
@@ -49,27 +50,22 @@ class Transmission:
         request: Its body, its patience, and the mark that it was handed over.
         timeouts: How long sending, and silence within the body, may take.
         ends_at: Loop time at which the whole call must be over; infinite for no end.
+
+    Attributes:
+        arrived: Done once there is a reply, or none will come. Whoever waits for it and gives up calls `abandon`.
     """
 
-    __slots__ = (
-        "_arrived",
-        "_body",
-        "_connection",
-        "_ends_at",
-        "_fault",
-        "_has_looked",
-        "_is_over",
-        "_is_reading_paused",
-        "_is_sent",
-        "_is_streaming",
-        "_loop",
-        "_more",
-        "_reader",
-        "_request",
-        "_seen_bytes",
-        "_timeouts",
-        "_unsent",
-    )
+    # Defaults on the class, because most of them stay what they are: one is made for each call.
+
+    _body: bytes | None = None
+    _fault: Reason | None = None
+    _has_looked = False
+    _is_over = False
+    _is_reading_paused = False
+    _is_sent = False
+    _is_streaming = False
+    _more: asyncio.Future[None] | None = None
+    _seen_bytes = -1
 
     def __init__(
         self,
@@ -81,21 +77,13 @@ class Transmission:
     ) -> None:
         self._loop = loop
         self._connection = connection
-        self._request = request
         self._timeouts = timeouts
         self._ends_at = ends_at
         self._reader = ReplyReader()
+        self.receive: Callable[[memoryview], None] = self._reader.feed
         self._unsent: list[memoryview] = []
-        self._arrived: asyncio.Future[None] = loop.create_future()
-        self._more: asyncio.Future[None] | None = None
-        self._fault: Reason | None = None
-        self._body: bytes | None = None
-        self._seen_bytes = -1
-        self._is_sent = False
-        self._is_streaming = False
-        self._is_reading_paused = False
-        self._is_over = False
-        self._has_looked = False
+        self.arrived: asyncio.Future[None] = loop.create_future()
+        self.request = request
 
     def begin(self, head: bytes) -> bool:
         """
@@ -104,40 +92,37 @@ class Transmission:
         Returns:
             False when no byte was handed over, because the connection has ended meanwhile: another one may be taken.
         """
-        body = self._request.body
-        first = head if len(body) > _SLICE_BYTES else head + body
-        sent = self._connection.begin(self, first, self._note_handover)
+        body = self.request.body
+        is_short = len(body) <= _SLICE_BYTES
+        first = head + body if is_short else head
+        sent = self._connection.begin(self, first)
         if sent is None:
             return False
         if sent < len(first):
             self._unsent.append(memoryview(first)[sent:])
-        if len(body) > _SLICE_BYTES:
+        if not is_short:
             self._unsent.append(memoryview(body))
         self.send_more()
         if not self._is_sent and not self._is_over:
             self._allow(self._timeouts.send_seconds)
         return True
 
-    async def finish(self) -> WholeReply | StreamedReply:
+    def get_reply(self) -> WholeReply | StreamedReply:
         """
-        Wait for the reply, whole or, beyond the size that is buffered, begun. Cancelled, it ends the connection.
+        The reply that has arrived, whole or, beyond the size that is buffered, begun.
 
         Raises:
             UpstreamError: Outcome `unknown`, or `failed` for a redirect.
         """
-        try:
-            await self._arrived
-        except BaseException:
-            self.abandon()
-            raise
-        # What has begun to stream is told to be broken at the place where it breaks, also when that is known by now.
-        if self._fault is not None and not self._is_streaming:
-            raise self._create_error(self._fault)
         reader = self._reader
-        headers = tuple(reader.headers)
         if self._is_streaming:
-            return StreamedReply(self, reader.status, headers)
-        return WholeReply(reader.status, headers, reader.take_body() if self._body is None else self._body)
+            # If it is broken by now, that is told at the place where it breaks.
+            return StreamedReply(self, reader.status, tuple(reader.headers))
+        if self._fault is not None:
+            raise self._create_error(self._fault)
+        return WholeReply(
+            reader.status, tuple(reader.headers), reader.take_body() if self._body is None else self._body
+        )
 
     async def next_piece(self) -> bytes | None:
         """
@@ -162,8 +147,8 @@ class Transmission:
             finally:
                 self._more = None
             if not self._is_over:
-                self._connection.clear_deadline()  # from here on it is the caller who may be slow
-        piece = reader.pieces.popleft()
+                self._connection.deadline.clear()  # from here on it is the caller who may be slow
+        piece = reader.pieces.pop(0)  # there are never more than a few
         reader.waiting_bytes -= len(piece)
         if self._is_reading_paused and reader.waiting_bytes <= _LOW_WATER_BYTES and not self._is_over:
             self._is_reading_paused = False
@@ -181,33 +166,25 @@ class Transmission:
 
     # What follows is called by the connection.
 
-    def receive(self, data: memoryview) -> None:
-        """
-        See `Traffic.receive`.
-        """
-        if self._fault is None:
-            try:
-                self._reader.feed(data)
-            except MalformedReplyError:
-                self._fault = Reason.UPSTREAM_BROKE
-
     def settle(self, *, ended: bool = False, broken: bool = False) -> None:
         """
         See `Traffic.settle`.
         """
         reader = self._reader
-        if self._fault is None and not reader.is_complete:
-            if broken:
+        if ended:
+            reader.end()
+        elif broken:
+            reader.allows_reuse = False
+            if not reader.is_complete:
                 self._fault = Reason.UPSTREAM_BROKE
-            elif ended:
-                self._end()
-        if 300 <= reader.status < 400 and self._fault is None:  # noqa: PLR2004  # RFC 9110 section 15.4
+        if reader.is_malformed:
+            self._fault = Reason.UPSTREAM_BROKE
+        elif 300 <= reader.status < 400:  # noqa: PLR2004  # RFC 9110 section 15.4; a redirect is never followed
             self._fault = Reason.UPSTREAM_REDIRECTED
-        if self._fault is not None:
-            self._conclude(allows_reuse=False)
-        elif reader.is_complete:
-            self._is_streaming = self._is_streaming or (self._body is None and reader.body_bytes > BUFFER_LIMIT_BYTES)
-            self._conclude(allows_reuse=reader.allows_reuse and self._is_sent and not ended and not broken)
+        elif reader.is_complete and reader.is_close_delimited and not self._proves_whole():
+            self._fault = Reason.UPSTREAM_BROKE
+        if self._fault is not None or reader.is_complete:
+            self._conclude()
         elif reader.is_head_complete:
             self._take_body()
         elif self._unsent:
@@ -230,7 +207,7 @@ class Transmission:
         if not self._unsent and not connection.is_writing_paused and not self._is_sent:
             self._is_sent = True
             if not self._reader.is_head_complete:
-                self._allow(self._request.patience.reply_seconds)
+                self._allow(self.request.patience.reply_seconds)
 
     def expire(self) -> None:
         """
@@ -239,31 +216,19 @@ class Transmission:
         if not self._has_looked and not self._connection.is_quiet():
             # The reply may be in the kernel already: it is we who were held up.
             self._has_looked = True
-            self._connection.set_deadline(_GRACE_SECONDS)
+            self._connection.deadline.set(_GRACE_SECONDS)
             return
         self._fault = Reason.UPSTREAM_TIMEOUT
-        self._conclude(allows_reuse=False)
+        self._conclude()
 
-    def _note_handover(self) -> None:
-        # Law 2: from here on bytes may have left, whatever is learnt later.
-        self._request.was_handed_over = True
-
-    def _end(self) -> None:
+    def _proves_whole(self) -> bool:
         """
-        The other side has ended in the middle, or at an end that only the reply itself can prove.
+        Whether a body that nothing but the connection's end delimits is whole (contract section 5), signed end or not.
         """
-        reader = self._reader
-        try:
-            reader.end()
-        except MalformedReplyError:
-            self._fault = Reason.UPSTREAM_BROKE
-            return
-        if self._is_streaming or reader.waiting_bytes > _CLOSE_DELIMITED_LIMIT_BYTES:
-            self._fault = Reason.UPSTREAM_BROKE
-            return
-        self._body = reader.take_body()
-        if not is_whole_json(self._body):
-            self._fault = Reason.UPSTREAM_BROKE
+        if self._is_streaming or self._reader.waiting_bytes > _CLOSE_DELIMITED_LIMIT_BYTES:
+            return False
+        self._body = self._reader.take_body()
+        return is_whole_json(self._body)
 
     def _take_body(self) -> None:
         """
@@ -278,44 +243,44 @@ class Transmission:
                     self._allow(self._timeouts.between_bytes_seconds)
                 return
             self._is_streaming = True
-            self._connection.clear_deadline()
-            self._arrive()
+            self._connection.deadline.clear()
+            self._tell(self.arrived)
         if reader.waiting_bytes:
-            self._wake_reader()
+            self._tell(self._more)
         if reader.waiting_bytes > _HIGH_WATER_BYTES and not self._is_reading_paused:
             self._is_reading_paused = True
             self._connection.pause_reading()
 
-    def _conclude(self, *, allows_reuse: bool) -> None:
+    def _conclude(self) -> None:
         """
         It is over, one way or the other.
         """
         if self._is_over:
             return
         self._is_over = True
-        self._unsent.clear()
-        self._reader.stop()
+        reader = self._reader
         if self._fault is not None:
+            reader.stop()
             self._connection.drop()
         else:
+            if reader.body_bytes > BUFFER_LIMIT_BYTES and self._body is None:
+                self._is_streaming = True
             if self._is_reading_paused:
                 self._connection.resume_reading()
-            self._connection.release(allows_reuse=allows_reuse)
-        self._arrive()
-        self._wake_reader()
+            self._connection.release(allows_reuse=reader.allows_reuse and self._is_sent)
+        self._unsent.clear()
+        self._tell(self.arrived)
+        if self._more is not None:
+            self._tell(self._more)
 
-    def _arrive(self) -> None:
-        if not self._arrived.done():
-            self._arrived.set_result(None)
-
-    def _wake_reader(self) -> None:
-        if self._more is not None and not self._more.done():
-            self._more.set_result(None)
+    def _tell(self, waiting: asyncio.Future[None] | None) -> None:
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)
 
     def _allow(self, seconds: float) -> None:
         if self._ends_at != math.inf:
             seconds = min(seconds, self._ends_at - self._loop.time())
-        self._connection.set_deadline(seconds)
+        self._connection.deadline.set(seconds)
 
     def _create_error(self, reason: Reason) -> UpstreamError:
         outcome = Outcome.FAILED if reason is Reason.UPSTREAM_REDIRECTED else Outcome.UNKNOWN
