@@ -26,6 +26,9 @@ __all__ = ["Child", "pin", "running", "wait_for"]
 _END_SECONDS = 40.0
 """The gateway drains for 10 seconds, and then has a journal to close."""
 
+_ORPHAN_SECONDS = 5.0
+"""How long a child may outlive its parent."""
+
 
 class Child:
     """
@@ -57,26 +60,36 @@ class Child:
 
     def end(self) -> None:
         """
-        SIGTERM, and SIGKILL to all of the tree when that was not enough.
+        SIGTERM to the process, which ends its children itself; SIGKILL to whichever of the tree is there after all.
         """
-        pids = self.tree.pids()
+        handles = [handle for pid in self.tree.pids() if (handle := _open_handle(pid)) is not None]
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(_END_SECONDS)
-        if self.process.poll() is None:
-            self.kill(pids)
+        for handle in handles:
+            if not _has_ended(handle, _ORPHAN_SECONDS):
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(handle, signal.SIGKILL)
+            os.close(handle)
+        self.process.wait(_ORPHAN_SECONDS)
         if self.process.stdout is not None:
             self.process.stdout.close()
 
-    def kill(self, pids: Sequence[int] | None = None) -> None:
-        """
-        SIGKILL to all of the tree, the root first so that it cannot start another.
-        """
-        for pid in pids or self.tree.pids():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        self.process.wait(10)
+
+def _open_handle(pid: int) -> int | None:
+    """
+    A descriptor that stands for a process, and never for a later one with the same id.
+    """
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
+
+
+def _has_ended(handle: int, seconds: float) -> bool:
+    readable, _, _ = select.select([handle], [], [], seconds)
+    return bool(readable)
 
 
 def pin(core: int) -> list[str]:

@@ -48,6 +48,7 @@ class Figures:
     Attributes:
         per_second: Answers a second.
         core_busy: The busy share of the candidate's core; `core_busy_least` of the window where it was least.
+        core_waiting: The share in which that core waited for the disk alone.
         strangers: How many cores others used.
         failures: Of all windows together: answers of status 400 and more, and broken connections.
         windows: How many there were.
@@ -59,6 +60,7 @@ class Figures:
     cpu_us: float
     core_busy: float
     core_busy_least: float
+    core_waiting: float
     strangers: float
     failures: int
     windows: int
@@ -117,6 +119,7 @@ def summarise(windows: Sequence[Window]) -> Figures:
         cpu_us=median(window.cpu_us for window in windows),
         core_busy=median(window.core_busy for window in windows),
         core_busy_least=min(window.core_busy for window in windows),
+        core_waiting=median(window.core_waiting for window in windows),
         strangers=median(window.strangers for window in windows),
         failures=sum(window.load.failures for window in windows),
         windows=len(windows),
@@ -154,8 +157,8 @@ def _measure_loaded(place: Range, plan: Plan, candidates: Sequence[Candidate], r
     for number in range(plan.rounds):
         # Each round the other way round, so that nobody always comes after the same one.
         for candidate in candidates if number % 2 == 0 else reversed(candidates):
-            place.warm_up(candidate, connections=CONNECTIONS, seconds=plan.warm_up_seconds)
-            result.loaded_bytes[candidate.name] = candidate.tree.pss_bytes()
+            memory = place.warm_up(candidate, connections=CONNECTIONS, seconds=plan.warm_up_seconds)
+            result.loaded_bytes[candidate.name] = max(memory, result.loaded_bytes.get(candidate.name, 0))
             window = place.measure(candidate, connections=CONNECTIONS, seconds=plan.window_seconds)
             windows[candidate.name].append(window)
             _tell(candidate, CONNECTIONS, window)
@@ -187,7 +190,7 @@ def _tell(candidate: Candidate, connections: int, window: Window) -> None:
     print(
         f"  {candidate.name:<18} {connections:>4} connections {load.per_second:>9,.0f} /s   "
         f"p50 {load.p50_us / 1000:>7.3f} ms   p99 {load.p99_us / 1000:>8.3f} ms   {window.cpu_us:>7.1f} us CPU   "
-        f"core {window.core_busy:>4.0%}   strangers {window.strangers:>4.0%}"
+        f"core {window.core_busy:>4.0%} (disk {window.core_waiting:.0%})   strangers {window.strangers:>4.0%}"
         + (f"   FAILURES {load.failures}" if load.failures else ""),
         flush=True,
     )

@@ -5,8 +5,9 @@ Its own process, so that nothing of the gateway is in the memory of the program 
 the administration, which the command line calls too, down to 200 callers with a token each. Beyond one token a caller
 the rows are written directly: 100,000 verbs with two syncs each would take ten minutes.
 
-The plan: `data_dir`, `url`, `ca_file`, `key`, `callers`, `tokens` (in all, at least one a caller), `rate` (null for the
-default limits), `operations`, and `tokens_file`, where the tokens' texts go, one a line, of the callers in turn.
+The plan: `data_dir`, `run_dir`, `url`, `ca_file`, `key`, `callers`, `tokens` (in all, at least one a caller), `rate`
+(null for the default limits), `operations`, and `tokens_file`, where the tokens' texts go, one a line, of the callers
+in turn.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def install(plan: dict[str, Any]) -> None:
     data_dir = Path(plan["data_dir"])
     place: dict[str, Any] = {
         "data_dir": data_dir,
-        "run_dir": data_dir / "run",
+        "run_dir": Path(plan["run_dir"]),
         "master_key_file": data_dir / "master.key",
         "node": "benchmark",
         "clock": SystemClock(),

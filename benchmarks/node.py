@@ -39,10 +39,12 @@ class Installation:
     A data folder.
 
     Attributes:
+        run_dir: Beside all other folders, with a short name: a socket's path has 107 bytes at most.
         tokens: The texts of all tokens, of the callers in turn.
     """
 
     data_dir: Path
+    run_dir: Path
     tokens: tuple[str, ...]
 
     def environment(self, **settings: str) -> dict[str, str]:
@@ -50,7 +52,8 @@ class Installation:
         For `noojee-gateway` on this folder.
         """
         kept = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
-        return kept | {"GATEWAY_DATA_DIR": str(self.data_dir), "GATEWAY_NODE": "benchmark"} | settings
+        folders = {"GATEWAY_DATA_DIR": str(self.data_dir), "GATEWAY_RUN_DIR": str(self.run_dir)}
+        return kept | folders | {"GATEWAY_NODE": "benchmark"} | settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +93,13 @@ def install(
     Make a data folder with so many callers; with a token each unless more are asked for.
     """
     folder.mkdir()
+    run_dirs = folder.parent / "run"
+    run_dirs.mkdir(exist_ok=True)
+    run_dir = run_dirs / str(len(list(run_dirs.iterdir())))
     tokens_file = folder / "tokens"
     plan = {
         "data_dir": str(folder / "data"),
+        "run_dir": str(run_dir),
         "url": upstream.url,
         "ca_file": str(upstream.ca_file),
         "key": upstream.key,
@@ -105,7 +112,7 @@ def install(
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
     command = [sys.executable, "-m", "benchmarks.installation"]
     subprocess.run(command, input=json.dumps(plan), text=True, cwd=ROOT, env=kept, check=True)
-    return Installation(folder / "data", tuple(tokens_file.read_text().split()))
+    return Installation(folder / "data", run_dir, tuple(tokens_file.read_text().split()))
 
 
 @contextlib.contextmanager

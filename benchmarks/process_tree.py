@@ -54,13 +54,13 @@ def parse_pss(text: str) -> int:
     return int(line.split()[1]) * 1024
 
 
-def parse_core_idle(text: str, core: int) -> float:
+def parse_core_idle(text: str, core: int) -> tuple[float, float]:
     """
-    How many seconds a core has been idle or waiting for a disk, from /proc/stat.
+    How many seconds a core has been idle, and idle while something of it waited for a disk, from /proc/stat.
     """
     line = next(line for line in text.splitlines() if line.startswith(f"cpu{core} "))
     fields = line.split()
-    return (int(fields[4]) + int(fields[5])) / _TICKS_PER_SECOND
+    return int(fields[4]) / _TICKS_PER_SECOND, int(fields[5]) / _TICKS_PER_SECOND
 
 
 def find_tree(root: int, processes: Iterable[Process]) -> list[Process]:
@@ -113,7 +113,7 @@ class ProcessTree:
 @dataclass(frozen=True, slots=True)
 class CoreTimes:
     """
-    A core's idle time at an instant; two of them tell how busy it was in between.
+    A core's idle time at an instant, without and with a disk to wait for; two tell how busy it was in between.
 
     Idle time is measured where busy time is sampled by ticks (Linux without CONFIG_VIRT_CPU_ACCOUNTING_GEN), so busy
     is what is left of the clock's time.
@@ -121,20 +121,27 @@ class CoreTimes:
 
     at: float
     idle_seconds: float
+    waiting_seconds: float
 
     @classmethod
     def read(cls, core: int) -> CoreTimes:
         """
         Now.
         """
-        return cls(time.monotonic(), parse_core_idle((_PROC / "stat").read_text(), core))
+        return cls(time.monotonic(), *parse_core_idle((_PROC / "stat").read_text(), core))
 
     def busy_until(self, later: CoreTimes) -> float:
         """
         The busy share of the time between, 0 to 1.
         """
-        elapsed = later.at - self.at
-        return min(max(1 - (later.idle_seconds - self.idle_seconds) / elapsed, 0.0), 1.0)
+        idle_seconds = later.idle_seconds - self.idle_seconds
+        return min(max(1 - idle_seconds / (later.at - self.at) - self.waiting_until(later), 0.0), 1.0)
+
+    def waiting_until(self, later: CoreTimes) -> float:
+        """
+        The share in which it had nothing to do but to wait for a disk, 0 to 1.
+        """
+        return (later.waiting_seconds - self.waiting_seconds) / (later.at - self.at)
 
 
 def _read(pid: int, name: str) -> str:

@@ -67,12 +67,14 @@ class Window:
     Attributes:
         cpu_us: CPU microseconds for each answer, of the candidate's whole tree.
         core_busy: The busy share of the candidate's core, 0 to 1, whoever used it.
+        core_waiting: The share in which it waited for the disk alone.
         strangers: How many cores were used, of the two, by what is no part of the benchmark.
     """
 
     load: Load
     cpu_us: float
     core_busy: float
+    core_waiting: float
     strangers: float
 
 
@@ -99,12 +101,18 @@ class Range:
     folder: Path
     windows: list[Window] = field(default_factory=list)
 
-    def warm_up(self, candidate: Candidate, *, connections: int, seconds: int) -> None:
+    def warm_up(self, candidate: Candidate, *, connections: int, seconds: int) -> int:
         """
-        Load that is not measured.
+        Load whose speed is not measured. Returns the memory of the candidate's tree shortly before its end.
         """
-        if seconds:
-            self._run(candidate, connections=connections, seconds=seconds)
+        sizes: list[int] = []
+        self._run(
+            candidate,
+            connections=connections,
+            seconds=seconds,
+            within=lambda: sizes.append(candidate.tree.pss_bytes()),
+        )
+        return sizes[-1]
 
     def measure(self, candidate: Candidate, *, connections: int, seconds: int, delay_ms: float = 0) -> Window:
         """
@@ -124,7 +132,8 @@ class Range:
         busy = first.gateway.busy_until(last.gateway)
         elapsed = last.gateway.at - first.gateway.at
         strangers = busy + first.load.busy_until(last.load) - (last.ours - first.ours) / elapsed
-        window = Window(load, cpu_us, busy, max(strangers, 0.0))
+        waiting = first.gateway.waiting_until(last.gateway)
+        window = Window(load, cpu_us, busy, waiting, max(strangers, 0.0))
         self.windows.append(window)
         return window
 

@@ -51,7 +51,8 @@ def _find_in_comparison(comparison: Comparison) -> list[str]:
     for name, each in loaded.items():
         if name not in {DIRECT, LITELLM} and each.core_busy < BUSY_LEAST:
             faults.append(
-                f"The core of {name} was {each.core_busy:.0%} busy at 32 connections, less than {BUSY_LEAST:.0%}."
+                f"The core of {name} was {each.core_busy:.1%} busy at 32 connections, less than {BUSY_LEAST:.0%} "
+                f"(for {each.core_waiting:.1%} it waited for the disk)."
             )
         if each.strangers > STRANGERS_MOST:
             faults.append(f"While {name} was measured, other programs used {each.strangers:.0%} of a core.")

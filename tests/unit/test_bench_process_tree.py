@@ -51,11 +51,11 @@ def test_memory_is_the_proportional_share() -> None:
     assert parse_pss("00400000-7fff [rollup]\nRss: 9000 kB\nPss: 4100 kB\nPss_Dirty: 17 kB\n") == 4100 * 1024
 
 
-def test_waiting_for_a_disk_is_idle() -> None:
+def test_idle_and_waiting_for_a_disk_are_told_apart() -> None:
     """
-    A core that waits for fdatasync could do something else.
+    Of one core, and not of the line for all.
     """
-    assert parse_core_idle(CPU.format(4 * TICKS, 5 * TICKS), 0) == 9.0
+    assert parse_core_idle(CPU.format(4 * TICKS, 5 * TICKS), 0) == (4.0, 5.0)
 
 
 @pytest.mark.parametrize(("idle_seconds", "busy"), [(0.0, 1.0), (0.5, 0.75), (2.0, 0.0), (2.1, 0.0)])
@@ -63,7 +63,16 @@ def test_busy_is_what_is_left_of_the_clocks_time(idle_seconds: float, busy: floa
     """
     Never less than nothing, though the kernel's idle time is rounded.
     """
-    assert CoreTimes(100.0, 7.0).busy_until(CoreTimes(102.0, 7.0 + idle_seconds)) == busy
+    assert CoreTimes(100.0, 7.0, 3.0).busy_until(CoreTimes(102.0, 7.0 + idle_seconds, 3.0)) == busy
+
+
+def test_a_core_that_waits_for_a_disk_is_not_busy() -> None:
+    """
+    It could do something else meanwhile; the share is told apart all the same.
+    """
+    before, after = CoreTimes(100.0, 7.0, 3.0), CoreTimes(102.0, 7.5, 3.5)
+
+    assert (0.5, 0.25) == (before.busy_until(after), before.waiting_until(after))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the benchmark reads Linux's /proc")

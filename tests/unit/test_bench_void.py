@@ -22,6 +22,7 @@ GOOD = Figures(
     cpu_us=3,
     core_busy=0.99,
     core_busy_least=0.98,
+    core_waiting=0.005,
     strangers=0.05,
     failures=0,
     windows=3,
@@ -54,7 +55,7 @@ def test_a_run_that_measured_the_gateway_counts() -> None:
     ("changed", "says"),
     [
         ({"direct": {"per_second": 41_000.0}}, "Direct (41,000 /s) does not exceed nginx (41,000 /s)"),
-        ({"gateway": {"core_busy": 0.949}}, "The core of noojee-gateway was 95% busy"),
+        ({"gateway": {"core_busy": 0.949}}, "The core of noojee-gateway was 94.9% busy"),
         ({"gateway": {"strangers": 0.2}}, "While noojee-gateway was measured, other programs used 20% of a core"),
         ({"one_pager": {"failures": 1}}, "FastAPI + httpx2: 1 calls failed"),
     ],
