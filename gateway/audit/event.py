@@ -67,6 +67,7 @@ class Tag(StrEnum):
     WORKER_STOPPED = "worker.stopped"
     JOURNAL_RESUMED = "journal.resumed"
     REGISTRY_INITIALISED = "registry.initialised"
+    REGISTRY_MIGRATED = "registry.migrated"
     UPSTREAM_ADDED = "upstream.added"
     UPSTREAM_CHANGED = "upstream.changed"
     UPSTREAM_REMOVED = "upstream.removed"

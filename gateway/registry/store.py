@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 from gateway import durable
 from gateway.errors import OperatorError, OperatorReason, StorageError
 from gateway.registry.connections import Connections
-from gateway.registry.migrating import REVISIONS, find_revision, migrate
+from gateway.registry.migrating import REVISIONS, find_losses, find_revision, migrate
 from gateway.registry.reading import Reading
 from gateway.registry.reserve import Reserve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -73,9 +74,12 @@ class Store:
         return store
 
     @classmethod
-    def open(cls, path: Path) -> Store:
+    def open(cls, path: Path, *, brings_up_to_date: bool = True) -> Store:
         """
         Open the registry, and migrate it when it is of an older release.
+
+        Args:
+            brings_up_to_date: False leaves the schema at its revision: for moving it, and for nothing else.
 
         Raises:
             OperatorError: `registry_unavailable` when there is none, `schema_unknown` when it is of a newer release.
@@ -85,7 +89,10 @@ class Store:
             raise _no_registry(path)
         store = cls(path)
         try:
-            store._bring_up_to_date(may_be_empty=False)
+            if brings_up_to_date:
+                store._bring_up_to_date(may_be_empty=False)
+            else:
+                store.revision()  # refuses what is none of ours
         except BaseException:
             store.close()
             raise
@@ -128,6 +135,39 @@ class Store:
         with self._connect(writes=True) as connection:
             yield Transaction(connection, raises_version=raises_version)
 
+    def revision(self) -> str:
+        """
+        The schema's revision.
+
+        Raises:
+            OperatorError: `registry_unavailable` when there are no tables, `schema_unknown` for a newer release's.
+            StorageError: It cannot be read.
+        """
+        revision = self._find_revision()
+        if revision is None:
+            raise _no_registry(self.path)
+        return revision
+
+    def find_losses(self, revision: str, now: datetime) -> list[str]:
+        """
+        What an older revision of the schema could not hold; see `migrating.find_losses`.
+
+        Raises:
+            StorageError: It cannot be read.
+        """
+        with _translate_errors(self.path):
+            return find_losses(self._connections.open_one, revision, now)
+
+    def move_schema(self, revision: str, *, raises_version: bool = False) -> None:
+        """
+        Bring the schema to a revision; all of it or nothing. See `migrating.migrate`.
+
+        Raises:
+            StorageError: It cannot be written. With `raises_version` the version tells what is on disk.
+        """
+        with _translate_errors(self.path):
+            migrate(self._connections.open_one, revision, raises_version=raises_version)
+
     def close(self) -> None:
         """
         Close all connections; the last to close a registry folds its log into the file. Idempotent.
@@ -161,19 +201,21 @@ class Store:
                 connection.rollback()  # nothing was written; this ends the view
 
     def _bring_up_to_date(self, *, may_be_empty: bool) -> None:
+        revision = self._find_revision() if may_be_empty else self.revision()
+        if revision != REVISIONS[-1]:
+            self.move_schema(REVISIONS[-1])
+
+    def _find_revision(self) -> str | None:
         with self._connect(writes=False) as connection:
             revision = find_revision(connection)
-        if revision is None and not may_be_empty:
-            raise _no_registry(self.path)
         if revision is not None and revision not in REVISIONS:
             raise OperatorError(
                 OperatorReason.SCHEMA_UNKNOWN,
-                f"The registry {self.path} was written by a newer release. Run that release, or restore a backup of "
-                "the data folder that was made with this one.",
+                f"The registry {self.path} was written by a newer release. Run that release; before this one is "
+                f"used again, step down with that one's `noojee-gateway migrate --to {REVISIONS[-1]}`, or restore a "
+                "backup of the data folder that was made with this one.",
             )
-        if revision != REVISIONS[-1]:
-            with _translate_errors(self.path):
-                migrate(self._connections.open_one)
+        return revision
 
 
 def commit(connection: sqlite3.Connection) -> None:
