@@ -16,7 +16,7 @@ from gateway.errors import OperatorError, OperatorReason
 if TYPE_CHECKING:
     from gateway.registry.rows import CallerRow
 
-__all__ = ["describe_limits", "limit"]
+__all__ = ["describe_limits", "limit", "render_rate"]
 
 _RATE = re.compile(r"([0-9]{1,6})/([sm])")
 _UNIT_SECONDS = {"s": 1, "m": 60}
@@ -65,7 +65,10 @@ def _parse_count(text: str, what: str, most: int) -> int | None:
     return int(text)
 
 
-def _render_rate(rate_per_second: float) -> str:
+def render_rate(rate_per_second: float) -> str:
+    """
+    A rate in the form in which it is written.
+    """
     # What was given a minute and is no whole number a second comes back as it was given.
     return f"{rate_per_second:.0f}/s" if rate_per_second.is_integer() else f"{round(rate_per_second * 60)}/m"
 
@@ -76,7 +79,7 @@ def describe_limits(caller: CallerRow) -> dict[str, object]:
     """
     limits = Limits.resolve(caller.rate_per_second, caller.burst, caller.concurrency)
     return {
-        "rate": _render_rate(limits.rate_per_second),
+        "rate": render_rate(limits.rate_per_second),
         "burst": limits.burst,
         "concurrency": limits.concurrency,
     }

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gateway.administration.desk import Desk
     from gateway.registry.transaction import Transaction
 
-__all__ = ["add", "change", "disable", "enable", "find_all", "get", "remove"]
+__all__ = ["add", "change", "disable", "enable", "find_all", "get", "parse_networks", "remove"]
 
 _NETWORKS_LIMIT = 64
 _IDS_LIMIT = 100
@@ -52,7 +52,7 @@ def add(
         OperatorError: `invalid`, `exists`, or what `Desk.changing` raises.
     """
     caller = limit(
-        CallerRow(parse_name(name, "caller"), _parse_networks(networks), query_token_allowed, is_enabled=True),
+        CallerRow(parse_name(name, "caller"), parse_networks(networks), query_token_allowed, is_enabled=True),
         rate,
         burst,
         concurrency,
@@ -90,7 +90,7 @@ def change(
             "Nothing to change. Say from where it may call, how it may send its token, or how much it may call.",
         )
     limit(CallerRow(name, (), query_token_allowed=True, is_enabled=True), rate, burst, concurrency)
-    parsed = _parse_networks(networks) if networks is not None else None
+    parsed = parse_networks(networks) if networks is not None else None
     with desk.changing() as changing:
         with desk.reading() as registry:
             old = get_caller(registry, name)
@@ -189,7 +189,13 @@ def find_all(desk: Desk) -> list[dict[str, object]]:
         return [_render(caller) for caller in registry.find_callers()]
 
 
-def _parse_networks(networks: Sequence[str]) -> tuple[str, ...]:
+def parse_networks(networks: Sequence[str]) -> tuple[str, ...]:
+    """
+    Networks in their canonical form, each once.
+
+    Raises:
+        OperatorError: `invalid`.
+    """
     if len(networks) > _NETWORKS_LIMIT:
         raise OperatorError(OperatorReason.INVALID, f"A caller has at most {_NETWORKS_LIMIT} networks.")
     return tuple(dict.fromkeys(_parse_network(network) for network in networks))

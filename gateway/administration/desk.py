@@ -63,6 +63,7 @@ class Desk:
         self.ring = ring
         self.audit_key = audit_key
         self._store = store
+        self._held: Journal | None = None
 
     @classmethod
     def open(
@@ -97,9 +98,12 @@ class Desk:
             store=store,
         )
 
-    def read_snapshot(self) -> Snapshot:
+    def read_snapshot(self, *, with_tokens: bool = True) -> Snapshot:
         """
-        What a worker would decide on now, without the tokens, of which there may be a hundred thousand.
+        What a worker would decide on now.
+
+        Args:
+            with_tokens: False for what asks by a caller's name, and need not wait for a hundred thousand tokens.
 
         Raises:
             OperatorError: `registry_unavailable`.
@@ -107,7 +111,7 @@ class Desk:
         from gateway.registry.feed import load_snapshot
 
         with _registry_errors():
-            return load_snapshot(self._store, with_tokens=False)
+            return load_snapshot(self._store, with_tokens=with_tokens)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Reading]:
@@ -119,6 +123,22 @@ class Desk:
         """
         with _registry_errors(), self._store.reading() as registry:
             yield registry
+
+    @contextlib.contextmanager
+    def holding(self) -> Iterator[None]:
+        """
+        The right to change the registry, over all changes of the block: what it reads stays true between them, too.
+
+        Raises:
+            OperatorError: As `changing` does; nothing was changed.
+        """
+        journal = self._held = self._hold_journal(may_go_unrecorded=False)
+        try:
+            yield
+        finally:
+            self._held = None
+            if journal is not None:
+                journal.close()
 
     @contextlib.contextmanager
     def changing(self, *, awaits_workers: bool = False, may_go_unrecorded: bool = False) -> Iterator[Change]:
@@ -137,7 +157,8 @@ class Desk:
         """
         from gateway.administration.change import Change
 
-        journal = self._hold_journal(may_go_unrecorded=may_go_unrecorded)
+        held = self._held
+        journal = held or self._hold_journal(may_go_unrecorded=may_go_unrecorded)
         change = Change(self._store, journal, self.clock, may_go_unrecorded=may_go_unrecorded)
         try:
             if not may_go_unrecorded:  # what ends access seals nothing, and must not fail for the ring's sake
@@ -145,7 +166,7 @@ class Desk:
                 self.ring.refresh()
             yield change
         finally:
-            if journal is not None:
+            if journal is not None and journal is not held:
                 journal.close()
         self._tell(change, awaits_workers=awaits_workers)
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from gateway.noojee.catalogue import Operation
     from gateway.registry.transaction import Transaction
 
-__all__ = ["add", "find_all", "remove", "render"]
+__all__ = ["add", "check_beside", "check_credential", "find_all", "match_operations", "remove", "render"]
 
 _GLOBS_LIMIT = 64
 _GLOB_LIMIT_CHARACTERS = 128
@@ -60,7 +60,7 @@ def add(
         OperatorError: `not_found`, `invalid`, or what `Desk.changing` raises.
     """
     globs = tuple(dict.fromkeys(operations))
-    matched = _match(globs)
+    matched = match_operations(globs)
     parsed = parse_rules(rules, matched, desk.number_country, allow_unique_ids=allow_unique_ids)
     covered = {operation for operation in matched if reach(parsed, operation)}
     with desk.changing() as change:
@@ -69,8 +69,8 @@ def add(
             used = get_credential(registry, credential)
             present = registry.find_grants(caller_name=caller)
             credentials = registry.find_credentials()
-        _check_credential(used, covered)
-        _check_beside(used, covered, present, credentials)
+        check_credential(used, covered)
+        check_beside(used, covered, present, credentials)
         grant = GrantRow(f"g{secrets.token_hex(6)}", caller, credential, globs, tuple(rules), allow_unique_ids)
 
         def write(registry: Transaction) -> None:
@@ -140,9 +140,12 @@ def _describe(grant: GrantRow) -> dict[str, object]:
     return {name: value for name, value in render(grant).items() if name != "grant_id" and value not in ([], False)}
 
 
-def _match(globs: Sequence[str]) -> set[Operation]:
+def match_operations(globs: Sequence[str]) -> set[Operation]:
     """
     The operations under some globs, each of which must cover one.
+
+    Raises:
+        OperatorError: `invalid`.
     """
     if not 1 <= len(globs) <= _GLOBS_LIMIT:
         raise OperatorError(OperatorReason.INVALID, f"A grant has 1 to {_GLOBS_LIMIT} globs of operations.")
@@ -174,7 +177,13 @@ def _create_uncatalogued(path: str) -> Operation:
         raise OperatorError(OperatorReason.INVALID, str(error)) from error
 
 
-def _check_credential(credential: Credential, covered: set[Operation]) -> None:
+def check_credential(credential: Credential, covered: set[Operation]) -> None:
+    """
+    Refuse a credential that could never serve these operations.
+
+    Raises:
+        OperatorError: `not_found`, `invalid`.
+    """
     name = credential.name
     if not credential.is_available:
         raise OperatorError(
@@ -190,7 +199,7 @@ def _check_credential(credential: Credential, covered: set[Operation]) -> None:
         )
 
 
-def _check_beside(
+def check_beside(
     credential: Credential,
     covered: set[Operation],
     present: Sequence[GrantRow],
@@ -198,6 +207,15 @@ def _check_beside(
 ) -> None:
     """
     Refuse what does not go together with the caller's other grants.
+
+    Args:
+        credential: Of the grant that is to be added.
+        covered: The operations that it would cover.
+        present: The others.
+        credentials: All that are named by these, by name.
+
+    Raises:
+        OperatorError: `invalid`.
     """
     for grant in present:
         other = credentials[grant.credential_name]
@@ -218,7 +236,8 @@ def _check_beside(
 
 
 def _match_present(grant: GrantRow) -> set[Operation]:
-    # Not `_match`: a glob of an older release's catalogue may match nothing any more, and is then no reason to refuse.
+    # Not `match_operations`: a glob of an older release's catalogue may match nothing any more, and is then no reason
+    # to refuse.
     matched = (operation for glob in grant.operations for operation in load_catalogue().match(glob))
     rules = [parse_rule(name, text) for name, text in grant.rules]
     return {operation for operation in matched if reach(rules, operation)}

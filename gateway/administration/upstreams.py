@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gateway.registry.transaction import Transaction
     from gateway.secret import Secret
 
-__all__ = ["add", "change", "credentials_to_enter", "find_all", "get", "get_upstream", "remove"]
+__all__ = ["add", "change", "credentials_to_enter", "find_all", "get", "get_upstream", "parse_upstream", "remove"]
 
 _CA_LIMIT_BYTES = 256 * 1024
 
@@ -38,8 +38,7 @@ def add(desk: Desk, name: str, *, url: str, auth: str | None = None, ca_pem: str
     Raises:
         OperatorError: `invalid`, `exists`, or what `Desk.changing` raises.
     """
-    host, port, prefix = _parse_url(url)
-    upstream = Upstream(parse_name(name, "upstream"), host, port, prefix, _parse_auth(auth), _check_ca(ca_pem))
+    upstream = parse_upstream(name, url=url, auth=auth, ca_pem=ca_pem)
     with desk.changing() as change:
         with desk.reading() as registry:
             if registry.find_upstream(name) is not None:
@@ -66,6 +65,7 @@ def change(
     Change what is given; what is None stays.
 
     Args:
+        ca_pem: Empty for the system's store.
         keys: By credential's name, exactly for those of `credentials_to_enter`.
 
     Raises:
@@ -150,6 +150,17 @@ def credentials_to_enter(desk: Desk, name: str, url: str) -> list[str]:
         return [each.name for each in _find_credentials(registry, old)] if new.origin != old.origin else []
 
 
+def parse_upstream(name: str, *, url: str, auth: str | None = None, ca_pem: str | None = None) -> Upstream:
+    """
+    An upstream from what operators write.
+
+    Raises:
+        OperatorError: `invalid`.
+    """
+    host, port, prefix = _parse_url(url)
+    return Upstream(parse_name(name, "upstream"), host, port, prefix, _parse_auth(auth), _check_ca(ca_pem))
+
+
 def get_upstream(registry: Reading, name: str) -> Upstream:
     """
     The upstream of that name.
@@ -193,7 +204,7 @@ def _parse_parts(url: str | None, auth: str | None, ca_pem: str | None) -> dict[
     if auth is not None:
         parts["auth"] = _parse_auth(auth)
     if ca_pem is not None:
-        parts["ca_pem"] = _check_ca(ca_pem)
+        parts["ca_pem"] = _check_ca(ca_pem or None)
     if not parts:
         raise OperatorError(OperatorReason.INVALID, "Nothing to change. Give --url, --auth or --ca-file.")
     return parts

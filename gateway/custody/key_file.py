@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["KeyFileFormatError", "create_key_file", "parse_versions", "read_key_file", "render_versions"]
+__all__ = [
+    "KeyFileFormatError",
+    "check_owner_and_mode",
+    "create_key_file",
+    "parse_versions",
+    "read_key_file",
+    "render_versions",
+]
 
 _SIZE_LIMIT_BYTES = 64 * 1024
 _LINE = re.compile(r"([1-9][0-9]{0,8}) ([A-Za-z0-9+/=]+)")
@@ -68,7 +75,7 @@ def read_key_file(path: Path) -> str:
     except OSError as error:
         raise _unusable(f"The key file {path} cannot be read: {durable.describe(error)}. {_advise_missing()}") from None
     try:
-        _check_owner_and_mode(path, os.fstat(descriptor))
+        check_owner_and_mode(path, os.fstat(descriptor))
         data = os.read(descriptor, _SIZE_LIMIT_BYTES + 1)
     except OSError as error:
         raise _unusable(f"The key file {path} cannot be read: {durable.describe(error)}.") from None
@@ -113,7 +120,16 @@ def parse_versions(text: str) -> dict[int, bytes]:
     return versions
 
 
-def _check_owner_and_mode(path: Path, found: os.stat_result) -> None:
+def check_owner_and_mode(path: Path, found: os.stat_result) -> None:
+    """
+    Refuse a file with a key that others could read or replace.
+
+    Args:
+        found: Of the opened file.
+
+    Raises:
+        OperatorError: `key_file_unsafe`; `master_key_unusable` for what is no file.
+    """
     if not stat.S_ISREG(found.st_mode):
         raise _unusable(f"{path} is no file. Name the key file itself.")
     own = os.geteuid()

@@ -1,0 +1,315 @@
+"""
+The document of `apply` as a model: what upstreams, credentials, callers and grants there shall be.
+
+Tokens are never in it: they are issued by a verb, and shown once. Nor is a key: a credential says where its key comes
+from. Every fault is told by its place, as in `callers[2].grants[0].operations`, and never with what stands there
+(law 3): somebody may have written a key where it does not belong.
+
+What is checked here can be checked by looking at the document alone; the rest is the plan's.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic.json_schema import WithJsonSchema
+
+from gateway.access.upstream import parse_url
+from gateway.administration.caller_limits import limit
+from gateway.administration.callers import parse_networks
+from gateway.administration.declaration_text import Plain
+from gateway.administration.names import parse_name, parse_owner
+from gateway.errors import OperatorError, OperatorReason
+from gateway.registry.rows import CallerRow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+__all__ = [
+    "ANYWHERE",
+    "VERSION",
+    "CallerPart",
+    "CredentialPart",
+    "Declaration",
+    "GrantPart",
+    "LimitsPart",
+    "UpstreamPart",
+    "parse_declaration",
+    "refuse_at",
+]
+
+VERSION = 1
+"""The version of the document's form."""
+
+ANYWHERE = "anywhere"
+"""What stands in place of networks for a caller that may call from all of them."""
+
+_FAULTS_TOLD = 10
+_WHOLE_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
+_SPEAKABLE = re.compile(r"[A-Za-z_]{1,32}", re.ASCII)
+"""A member's name that may be repeated in an error: no key or token looks like it."""
+
+_SENTENCES = {
+    "missing": "is missing",
+    "extra_forbidden": "is no member that may stand there",
+    "string_type": "must be a text",
+    "bool_type": "must be true or false, without quotes",
+    "int_type": "must be a whole number, without quotes",
+    "list_type": "must be a list",
+    "model_type": "must be a table of members",
+    "dict_type": "must be a table of members",
+    "too_short": "must not be empty",
+}
+
+
+def _read_plain_truth(value: object) -> object:
+    return {"true": True, "false": False}.get(value, value) if isinstance(value, Plain) else value
+
+
+def _read_plain_number(value: object) -> object:
+    return int(value) if isinstance(value, Plain) and _WHOLE_NUMBER.fullmatch(value) else value
+
+
+def _read_anywhere(value: object) -> object:
+    if value == ANYWHERE:
+        return []
+    if value == [] or isinstance(value, str):
+        # An empty list could be meant for "nowhere" as well.
+        raise ValueError(f'Name networks in a list, or write "{ANYWHERE}"')
+    return value
+
+
+def _check(check: Callable[[Any], object]) -> AfterValidator:
+    """
+    A check of the verbs' as a check of a member: the sentence is the verb's.
+    """
+
+    def validate(value: Any) -> Any:
+        try:
+            check(value)
+        except OperatorError as error:
+            raise ValueError(error.detail) from None
+        return value
+
+    return AfterValidator(validate)
+
+
+def _check_url(url: str) -> str:
+    parse_url(url)  # its ValueError is of our own writing and never quotes the URL
+    return url
+
+
+def _name(what: str) -> Any:
+    schema = {"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,62}$"}
+    return Annotated[str, _check(lambda text: parse_name(text, what)), WithJsonSchema(schema)]
+
+
+_Truth = Annotated[bool, BeforeValidator(_read_plain_truth)]
+_Count = Annotated[int, BeforeValidator(_read_plain_number), Field(ge=1)]
+_Networks = Annotated[
+    list[str],
+    _check(parse_networks),
+    BeforeValidator(_read_anywhere),
+    WithJsonSchema(
+        {"anyOf": [{"const": ANYWHERE}, {"type": "array", "minItems": 1, "items": {"type": "string"}}]},
+    ),
+]
+
+
+class _Part(BaseModel):
+    """
+    A table of the document: members of exactly these names and kinds.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+
+class UpstreamPart(_Part):
+    """
+    A Noojee that credentials belong to.
+    """
+
+    name: _name("upstream")  # type: ignore[valid-type]  # an annotation that is made
+    url: Annotated[str, AfterValidator(_check_url)] = Field(description="https://HOST[:PORT][/PREFIX].")
+    auth: Literal["api-key", "hash"] = Field(
+        "api-key", description="How it takes the key; hash for Administrator before 4.9.0.10."
+    )
+    ca_file: str | None = Field(
+        None, description="A file of PEM certificates to trust instead of the system's, seen from the document."
+    )
+    ca_pem: str | None = Field(None, description="The certificates themselves, in place of ca_file.")
+
+    @model_validator(mode="after")
+    def _has_one_ca(self) -> UpstreamPart:
+        if self.ca_file is not None and self.ca_pem is not None:
+            raise ValueError("Write ca_file or ca_pem, not both")
+        return self
+
+
+class CredentialPart(_Part):
+    """
+    A key that Noojee issued, by reference.
+    """
+
+    name: _name("credential")  # type: ignore[valid-type]
+    upstream: _name("upstream")  # type: ignore[valid-type]
+    kind: Literal["global", "user"] = Field(description="What the key may do at Noojee.")
+    owner: Annotated[str, _check(parse_owner)] | None = Field(
+        None, description="The login of the Noojee user that a user credential acts for."
+    )
+    key_file: str | None = Field(
+        None, description="A file that holds the key alone and only its owner can read, seen from the document."
+    )
+    key: Literal["stdin"] | None = Field(
+        None, description="In place of key_file: the key is read from standard input, or a prompt, when it is needed."
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> CredentialPart:
+        if self.kind == "user" and self.owner is None:
+            raise ValueError("A user credential needs owner: the login of the Noojee user it acts for")
+        if self.kind == "global" and self.owner is not None:
+            raise ValueError("A global credential acts for no user: leave owner out")
+        if (self.key is None) is (self.key_file is None):
+            raise ValueError('Say where its key comes from: key_file = "PATH", or key = "stdin"')
+        return self
+
+
+class LimitsPart(_Part):
+    """
+    How much a caller may call; what is left out has its default.
+    """
+
+    rate: Annotated[str, _check(lambda text: limit(_NOBODY, text, None, None))] | None = Field(
+        None, description="Calls a second or a minute, as in 20/s or 90/m."
+    )
+    burst: Annotated[_Count, _check(lambda count: limit(_NOBODY, None, str(count), None))] | None = Field(
+        None, description="How many may come at once before the rate bounds them."
+    )
+    concurrency: Annotated[_Count, _check(lambda count: limit(_NOBODY, None, None, str(count)))] | None = Field(
+        None, description="How many may be under way at one time, waiting polls among them."
+    )
+
+
+class GrantPart(_Part):
+    """
+    What a caller may do, and with which credential.
+    """
+
+    credential: _name("credential")  # type: ignore[valid-type]
+    operations: list[str] = Field(min_length=1, description="Globs on Family/method, or full paths.")
+    params: dict[str, str] = Field(
+        default_factory=dict, description="Which values a parameter may have, by its name or `extension`."
+    )
+    allow_unique_ids: _Truth = Field(
+        False,
+        description="With a rule on extension: let calls be named by unique id, which the rule cannot check.",
+    )
+
+
+class CallerPart(_Part):
+    """
+    An internal program that holds tokens.
+    """
+
+    name: _name("caller")  # type: ignore[valid-type]
+    networks: _Networks = Field(description='Where it may call from: CIDRs and addresses, or "anywhere".')
+    query_token_allowed: _Truth = Field(True, description="Whether its token may stand in the query.")
+    disabled: _Truth = Field(False, description="Whether all its tokens are refused.")
+    limits: LimitsPart = LimitsPart()
+    grants: list[GrantPart] = Field(default_factory=list, description="What it may do, the one that serves first.")
+
+
+class Declaration(_Part):
+    """
+    A whole document.
+    """
+
+    version: Annotated[Literal[1], BeforeValidator(_read_plain_number)] = Field(
+        description="The version of the document's form."
+    )
+    upstreams: list[UpstreamPart] = Field(default_factory=list)
+    credentials: list[CredentialPart] = Field(default_factory=list)
+    callers: list[CallerPart] = Field(default_factory=list)
+
+
+def parse_declaration(values: Mapping[str, Any]) -> Declaration:
+    """
+    The document that these values make.
+
+    Raises:
+        OperatorError: `invalid`, with the place of each fault.
+    """
+    try:
+        declaration = Declaration.model_validate(values)
+    except ValidationError as error:
+        faults = [_tell(each["loc"], each["type"], each["msg"]) for each in _list_faults(error)]
+    else:
+        faults = list(_find_doubles(declaration))
+    if not faults:
+        return declaration
+    more = len(faults) - _FAULTS_TOLD
+    told = " ".join(faults[:_FAULTS_TOLD])
+    raise OperatorError(OperatorReason.INVALID, f"{told} And {more} faults more." if more > 0 else told)
+
+
+def refuse_at(place: str, sentence: str, reason: OperatorReason = OperatorReason.INVALID) -> OperatorError:
+    """
+    The error for a fault at a place of the document.
+    """
+    return OperatorError(reason, f"{place}: {sentence.rstrip('.')}.")
+
+
+_NOBODY = CallerRow("", (), query_token_allowed=False, is_enabled=False)
+
+
+def _list_faults(error: ValidationError) -> Sequence[Any]:
+    return error.errors(include_input=False, include_context=False, include_url=False)
+
+
+def _tell(place: tuple[int | str, ...], kind: str, message: str) -> str:
+    """
+    A sentence for a fault that pydantic found. Its own words are used for our own checks alone, whose words they are.
+    """
+    where = _render_place(place)
+    match kind:
+        case "value_error":
+            return f"{where}: {message.removeprefix('Value error, ').rstrip('.')}."
+        case "literal_error" if place[-1] == "key":
+            return (
+                f"{where}: A key never stands in a document, where it would be kept and copied. Name its file with "
+                'key_file, or write key = "stdin". If this was a key, replace it at Noojee.'
+            )
+        case "literal_error":
+            return f"{where} must be one of: {message.removeprefix('Input should be ').replace(' or ', ', ')}."
+        case _:
+            return f"{where} {_SENTENCES.get(kind, 'is not what may stand there')}."
+
+
+def _render_place(place: Iterable[int | str]) -> str:
+    """
+    `callers[2].grants[0].operations`. A name that was made up is not repeated.
+    """
+    told = ""
+    for each in place:
+        if isinstance(each, int):
+            told += f"[{each}]"
+        else:
+            told += f"{'.' if told else ''}{each if _SPEAKABLE.fullmatch(each) else '(a name that is not shown)'}"
+    return told or "The document"
+
+
+def _find_doubles(declaration: Declaration) -> Iterable[str]:
+    parts: tuple[tuple[str, Sequence[UpstreamPart | CredentialPart | CallerPart]], ...] = (
+        ("upstreams", declaration.upstreams),
+        ("credentials", declaration.credentials),
+        ("callers", declaration.callers),
+    )
+    for members, named in parts:
+        seen: set[str] = set()
+        for number, part in enumerate(named):
+            if part.name in seen:
+                yield f"{members}[{number}].name: The name stands there for the second time."
+            seen.add(part.name)

@@ -1,0 +1,308 @@
+"""
+The steps for callers and their grants.
+
+A grant has no name that a document could know: it is what it says, and two that say the same are the same. One that is
+to be another is taken back, and a new one given.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, Any
+
+from gateway.access.limits import Limits
+from gateway.access.rules import reach
+from gateway.administration import callers, grants
+from gateway.administration.caller_limits import limit, render_rate
+from gateway.administration.declaration import ANYWHERE, refuse_at
+from gateway.administration.declaration_step import Action, Left, Step, compare
+from gateway.administration.grant_rules import parse_rules
+from gateway.errors import OperatorError
+from gateway.registry.rows import CallerRow, GrantRow
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from gateway.access.credential import Credential
+    from gateway.administration.declaration import CallerPart, Declaration, GrantPart
+    from gateway.administration.declaration_step import Draft, Present
+    from gateway.administration.desk import Desk
+    from gateway.noojee.catalogue import Operation
+    from gateway.secret import Secret
+
+__all__ = ["CallerPlanner"]
+
+
+class CallerPlanner:
+    """
+    Finds the steps for a document's callers and grants.
+
+    Args:
+        credentials: As they will be, by name.
+        prune: Whether what the document does not have is removed.
+    """
+
+    def __init__(
+        self,
+        declaration: Declaration,
+        present: Present,
+        draft: Draft,
+        *,
+        credentials: Mapping[str, Credential],
+        number_country: str,
+        prune: bool,
+    ) -> None:
+        self._declaration = declaration
+        self._present = present
+        self._draft = draft
+        self._credentials = credentials
+        self._country = number_country
+        self._prune = prune
+
+    def plan(self) -> None:
+        """
+        Put all steps into the draft.
+
+        Raises:
+            OperatorError: With the place in the document.
+        """
+        self._remove_surplus()
+        for number, part in enumerate(self._declaration.callers):
+            place = f"callers[{number}]"
+            self._plan_caller(part)
+            self._plan_grants(part, place)
+            if (row := self._present.callers.get(part.name)) is not None and not row.is_enabled and not part.disabled:
+                # The last of all: whoever was shut out comes back to what the document says, and nothing more.
+                self._widen(part.name, _enable_caller(part.name))
+
+    def _remove_surplus(self) -> None:
+        declared = {part.name for part in self._declaration.callers}
+        for name in self._present.callers:
+            if name in declared:
+                continue
+            if not self._prune:
+                self._draft.left.append(Left("caller", name))
+                continue
+            details = {"tokens": self._present.token_counts[name], "grants": len(self._present.grants[name])}
+            self._narrow(name, _remove_caller(name, details))
+
+    def _plan_caller(self, part: CallerPart) -> None:
+        wanted, row = _as_row(part), self._present.callers.get(part.name)
+        values = {
+            "networks": list(wanted.networks),
+            "query_token_allowed": wanted.query_token_allowed,
+            "rate": part.limits.rate,
+            "burst": _as_text(part.limits.burst),
+            "concurrency": _as_text(part.limits.concurrency),
+        }
+        if row is None:
+            self._draft.first.append(_add_caller(wanted, values))
+            if part.disabled:
+                self._draft.first.append(_disable_caller(part.name))
+            return
+        if row.is_enabled and part.disabled:
+            self._narrow(part.name, _disable_caller(part.name))
+        if details := compare(_describe(row), _describe(wanted)):
+            step = _change_caller(part.name, details, values)
+            # Between the grants that are taken back and those that are given, whichever it does.
+            (self._narrow if _only_narrows(row, wanted) else self._widen)(part.name, step)
+
+    def _plan_grants(self, part: CallerPart, place: str) -> None:
+        surplus = list(self._present.grants.get(part.name, ()))
+        kept: list[GrantRow] = []
+        wanted: list[tuple[str, GrantRow]] = []
+        for number, grant in enumerate(part.grants):
+            row = GrantRow(
+                f"at {place}.grants[{number}]",
+                part.name,
+                grant.credential,
+                tuple(dict.fromkeys(grant.operations)),
+                tuple(grant.params.items()),
+                grant.allow_unique_ids,
+            )
+            same = next((each for each in surplus if _identify(each) == _identify(row)), None)
+            if same is None:
+                wanted.append((f"{place}.grants[{number}]", row))
+            else:
+                surplus.remove(same)
+                kept.append(same)
+            self._check_name(grant, f"{place}.grants[{number}]")
+        self._note_order(part.name, kept, place)
+        staying = [*kept, *(() if self._prune else surplus)]
+        self._take_back(part.name, surplus)
+        for where, row in wanted:
+            self._check(row, staying, where, has_surplus=bool(surplus) and not self._prune)
+            staying.append(row)
+            self._widen(part.name, _add_grant(row))
+
+    def _take_back(self, caller: str, surplus: Sequence[GrantRow]) -> None:
+        for row in surplus:
+            if not self._prune:
+                self._draft.left.append(Left("grant", row.grant_id, caller))
+                continue
+            self._narrow(caller, _remove_grant(row))
+
+    def _check_name(self, grant: GrantPart, place: str) -> None:
+        if grant.credential not in self._credentials:
+            raise refuse_at(f"{place}.credential", f"There is no credential {grant.credential}. Add it to the document")
+
+    def _check(self, row: GrantRow, staying: Sequence[GrantRow], place: str, *, has_surplus: bool) -> None:
+        """
+        Everything that `grant add` would refuse, before anything is changed.
+        """
+        operations, rules = row.operations, row.rules
+        with _at(f"{place}.operations"):
+            matched = grants.match_operations(operations)
+        with _at(f"{place}.params"):
+            parsed = parse_rules(rules, matched, self._country, allow_unique_ids=row.allow_unique_ids)
+        covered: set[Operation] = {operation for operation in matched if reach(parsed, operation)}
+        credential = self._credentials[row.credential_name]
+        with _at(f"{place}.credential"):
+            grants.check_credential(credential, covered)
+        advice = " A grant that the document does not have is removed with --prune." if has_surplus else ""
+        with _at(place, advice):
+            grants.check_beside(credential, covered, staying, self._credentials)
+
+    def _note_order(self, caller: str, kept: Sequence[GrantRow], place: str) -> None:
+        """
+        Of the grants that pass the oldest serves, and a grant does not grow older by being moved in a document.
+        """
+        ages = {row.grant_id: age for age, row in enumerate(self._present.grants.get(caller, ()))}
+        ordered = sorted(kept, key=lambda row: ages[row.grant_id])
+        if [row.credential_name for row in ordered] != [row.credential_name for row in kept]:
+            self._draft.notes.append(
+                f"{place}.grants: They stand in another order than they were given in, and the oldest that passes "
+                "serves. To change that, take them out of the document, apply it with --prune, and put them back."
+            )
+
+    def _narrow(self, caller: str, step: Step) -> None:
+        self._draft.narrowing.setdefault(caller, []).append(step)
+
+    def _widen(self, caller: str, step: Step) -> None:
+        self._draft.widening.setdefault(caller, []).append(step)
+
+
+class _at:  # noqa: N801 - reads as the word it is
+    """
+    Gives a verb's refusal its place in the document.
+    """
+
+    def __init__(self, place: str, advice: str = "") -> None:
+        self._place = place
+        self._advice = advice
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OperatorError):
+            raise refuse_at(self._place, f"{error.detail}{self._advice}", error.reason) from None
+
+
+def _as_row(part: CallerPart) -> CallerRow:
+    row = CallerRow(
+        part.name, callers.parse_networks(part.networks), part.query_token_allowed, is_enabled=not part.disabled
+    )
+    return limit(row, part.limits.rate, _as_text(part.limits.burst), _as_text(part.limits.concurrency))
+
+
+def _as_text(count: int | None) -> str | None:
+    return str(count) if count is not None else None
+
+
+def _describe(row: CallerRow) -> dict[str, object]:
+    """
+    A caller as it is stored, for comparing: a limit that is not set is `default`, whatever that is.
+    """
+    return {
+        "networks": sorted(row.networks) or ANYWHERE,
+        "query_token_allowed": row.query_token_allowed,
+        "rate": render_rate(row.rate_per_second) if row.rate_per_second is not None else "default",
+        "burst": row.burst or "default",
+        "concurrency": row.concurrency or "default",
+    }
+
+
+def _identify(row: GrantRow) -> tuple[object, ...]:
+    return row.credential_name, frozenset(row.operations), frozenset(row.rules), row.allow_unique_ids
+
+
+def _describe_grant(row: GrantRow) -> dict[str, object]:
+    hidden = ("grant_id", "caller")
+    return {
+        name: value for name, value in grants.render(row).items() if name not in hidden and value not in ([], False)
+    }
+
+
+def _only_narrows(old: CallerRow, new: CallerRow) -> bool:
+    """
+    Whether everything that the new one allows the old one allowed.
+    """
+    before, after = (Limits.resolve(row.rate_per_second, row.burst, row.concurrency) for row in (old, new))
+    return (
+        _is_within(new.networks, old.networks)
+        and new.query_token_allowed <= old.query_token_allowed
+        and after.rate_per_second <= before.rate_per_second
+        and after.burst <= before.burst
+        and after.concurrency <= before.concurrency
+    )
+
+
+def _is_within(inner: Sequence[str], outer: Sequence[str]) -> bool:
+    if not outer:
+        return True
+    wide = [ip_network(text) for text in outer]
+    # `inner` and `each` are of one version when they are compared.
+    return bool(inner) and all(
+        any(each.version == network.version and network.subnet_of(each) for each in wide)  # type: ignore[arg-type]
+        for network in map(ip_network, inner)
+    )
+
+
+def _add_caller(row: CallerRow, values: Mapping[str, Any]) -> Step:
+    return Step(Action.ADD, "caller", row.name, _describe(row), lambda desk, _: callers.add(desk, row.name, **values))
+
+
+def _change_caller(name: str, details: Mapping[str, object], values: Mapping[str, Any]) -> Step:
+    values = {**values, **{limit: values[limit] or "default" for limit in ("rate", "burst", "concurrency")}}
+    return Step(Action.CHANGE, "caller", name, details, lambda desk, _: callers.change(desk, name, **values))
+
+
+def _enable_caller(name: str) -> Step:
+    details = {"state": ["disabled", "active"]}
+    return Step(Action.CHANGE, "caller", name, details, lambda desk, _: callers.enable(desk, name))
+
+
+def _disable_caller(name: str) -> Step:
+    details = {"state": ["active", "disabled"]}
+    return Step(Action.CHANGE, "caller", name, details, lambda desk, _: callers.disable(desk, name))
+
+
+def _remove_caller(name: str, details: Mapping[str, object]) -> Step:
+    return Step(Action.REMOVE, "caller", name, details, lambda desk, _: callers.remove(desk, name))
+
+
+def _add_grant(row: GrantRow) -> Step:
+    def make(desk: Desk, keys: Mapping[str, Secret]) -> None:
+        del keys
+        grants.add(
+            desk,
+            row.caller_name,
+            credential=row.credential_name,
+            operations=row.operations,
+            rules=row.rules,
+            allow_unique_ids=row.allow_unique_ids,
+        )
+
+    return Step(Action.ADD, "grant", "", _describe_grant(row), make, row.caller_name)
+
+
+def _remove_grant(row: GrantRow) -> Step:
+    return Step(
+        Action.REMOVE,
+        "grant",
+        row.grant_id,
+        _describe_grant(row),
+        lambda desk, _: grants.remove(desk, row.grant_id),
+        row.caller_name,
+    )
