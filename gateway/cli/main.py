@@ -41,6 +41,9 @@ _MODULES = {
     "simulate": "planes",
     "audit": "audit",
     "master-key": "master_key",
+    "apply": "apply",
+    "export-config": "export_config",
+    "migrate": "migrate",
 }
 """
 The first word of a command -> the file here that declares it; in the order in which the help shows them.

@@ -59,7 +59,7 @@ class UsageError(Exception):
         self.usage = usage
 
 
-_NOUN_WIDTH = len("    credential")
+_NOUN_WIDTH = len("    export-config")
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):

@@ -36,6 +36,9 @@ VERBS = [
     "audit verify",
     "master-key rotate",
     "master-key prune",
+    "apply",
+    "export-config",
+    "migrate",
 ]
 """
 Every verb there is.

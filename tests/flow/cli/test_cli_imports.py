@@ -31,6 +31,7 @@ READING = {
     "token list": "",
     "explain": "crm CallManagementAPI/stop extenOrUniqueId=410",
     "audit tail": "",
+    "export-config": "",
 }
 CHANGING = {
     "init": "",
@@ -52,6 +53,8 @@ CHANGING = {
     "token revoke": "AAAAAAAAAAAA",
     "master-key rotate": "",
     "master-key prune": "",
+    "apply": "-f gateway.toml",
+    "migrate": "",
 }
 UNTIL_ENDED = {"serve", "demo", "simulate"}
 PLANES = {

@@ -1,0 +1,108 @@
+"""
+`apply`: make the registry what a document says.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gateway.cli.desk import open_desk
+from gateway.cli.output import print_note, print_value
+from gateway.cli.parser import add_verb
+
+if TYPE_CHECKING:
+    import argparse
+
+    from gateway.administration.declaration_step import Plan
+    from gateway.cli.parser import Nouns, SettingsLoader
+
+__all__ = ["add_parser"]
+
+_SIGNS = {"add": "+", "change": "~", "remove": "-"}
+
+
+def add_parser(nouns: Nouns) -> None:
+    """
+    Declare the verb.
+    """
+    verb = add_verb(
+        nouns,
+        "apply",
+        _apply,
+        summary="Make upstreams, credentials, callers and grants what a document says.",
+        explanation="The plan is shown first: + is added, ~ changed, - removed. Nothing is removed without --prune. "
+        "Each step is one change on the journal, and in force within a second; a second time nothing is done. A key "
+        "never stands in the document: it names a file, or asks for standard input, one key a line in the document's "
+        "order. Tokens are not in it either, and stay.",
+        examples=[
+            "noojee-gateway apply -f gateway.toml --dry-run",
+            "noojee-gateway apply -f gateway.yaml",
+            "noojee-gateway apply -f gateway.toml --prune --json",
+        ],
+    )
+    verb.add_argument("-f", "--file", required=True, type=Path, metavar="F", help="the document, .toml or .yaml")
+    verb.add_argument("--dry-run", action="store_true", help="show the plan and change nothing")
+    verb.add_argument("--prune", action="store_true", help="remove what the document does not have")
+
+
+def _apply(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
+    from gateway.administration.declaration import parse_declaration
+    from gateway.administration.declaration_plan import carry_out, make_plan
+    from gateway.administration.declaration_text import read_document
+    from gateway.cli.secret_input import read_secrets
+
+    declaration = parse_declaration(read_document(args.file))
+    how: dict[str, Any] = {"folder": args.file.parent, "prune": args.prune}
+    with open_desk(load_settings) as desk:
+        plan = make_plan(desk, declaration, **how)
+        if not args.json:
+            _print_plan(plan)
+        if plan.steps and not args.dry_run:
+            keys = read_secrets(plan.keys_to_enter, "Noojee API key")
+            carry_out(desk, plan, declaration, keys, **how)
+    if args.json:
+        print_value({"dry_run": args.dry_run, **plan.render()})
+    elif plan.steps:
+        count = f"{len(plan.steps)} change{'s' if len(plan.steps) > 1 else ''}"
+        sys.stdout.write(f"{count} planned, none made\n" if args.dry_run else f"{count} made\n")
+    return 0
+
+
+def _print_plan(plan: Plan) -> None:
+    for note in plan.notes:
+        print_note(note)
+    for each in plan.left:
+        what = f"{each.what} {each.name}{f' of {each.caller}' if each.caller else ''}"
+        print_note(f"{what} is not in the document and stays; --prune removes it")
+    for step in plan.steps:
+        sys.stdout.write(_render(step.render()))
+    if not plan.steps:
+        sys.stdout.write("nothing to do\n")
+    sys.stdout.flush()  # before a prompt, and before anything is changed
+
+
+def _render(step: dict[str, Any]) -> str:
+    name = f" {step['name']}" if "name" in step else ""
+    whose = f" {'for' if step['action'] == 'add' else 'of'} {step['caller']}" if "caller" in step else ""
+    details = (_render_detail(member, value, step["action"]) for member, value in step["details"].items())
+    told = ", ".join(each for each in details if each)
+    return f"{_SIGNS[step['action']]} {step['what']}{name}{whose}{f': {told}' if told else ''}\n"
+
+
+def _render_detail(member: str, value: Any, action: str) -> str:
+    if action == "change":
+        before, after = map(_render_value, value)
+        return f"{member} {before} -> {after}"
+    return f"{member} {_render_value(value)}" if value is not None else ""
+
+
+def _render_value(value: Any) -> str:
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case list():
+            return " ".join(map(str, value))
+        case _:
+            return str(value)
