@@ -16,7 +16,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["CoreTimes", "Process", "ProcessTree", "find_tree", "parse_core_idle", "parse_pss", "parse_stat"]
+__all__ = [
+    "CoreTimes",
+    "Process",
+    "ProcessTree",
+    "find_kernel_threads",
+    "find_tree",
+    "parse_core_idle",
+    "parse_pss",
+    "parse_stat",
+]
 
 _PROC = Path("/proc")
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
@@ -108,6 +117,13 @@ class ProcessTree:
         pids = (int(entry.name) for entry in _PROC.iterdir() if entry.name.isdecimal())
         texts = (_read(pid, "stat") for pid in pids)
         return find_tree(self.root, [parse_stat(text) for text in texts if text])
+
+
+def find_kernel_threads() -> ProcessTree | None:
+    """
+    The kernel's own threads, which write back the disk's pages for whoever filled them; None where they are not seen.
+    """
+    return ProcessTree(2) if _read(2, "comm").strip() == "kthreadd" else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from benchmarks.process_tree import CoreTimes, ProcessTree
+from benchmarks.process_tree import CoreTimes, ProcessTree, find_kernel_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -167,6 +167,8 @@ class Range:
         return load
 
     def _sample(self) -> _Sample:
-        # This program and all that it started: candidates, the upstream, the load generator.
+        # This program and all that it started, candidates, the upstream, the load generator; and the kernel for them.
         ours = ProcessTree(os.getpid()).cpu_seconds()
+        if (kernel := find_kernel_threads()) is not None:
+            ours += kernel.cpu_seconds()
         return _Sample(CoreTimes.read(self.cores.gateway), CoreTimes.read(self.cores.load), ours)

@@ -20,7 +20,7 @@ BUSY_LEAST = 0.95
 """A core that is less busy waits for something that is no part of it, and the figure is that thing's."""
 
 STRANGERS_MOST = 0.15
-"""So much of a core is the kernel's own work for us: writing the disk's pages back, timers."""
+"""A machine that does nothing else has timers and interrupts, which belong to no process, and some daemons."""
 
 
 def find_faults(comparison: Comparison | None, series: Sequence[Series]) -> list[str]:
