@@ -64,7 +64,7 @@ def _explain(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
         args.reached.error("what stands after the operation must be PARAM=VALUE")
     pairs = [(name, value) for name, _, value in (word.partition("=") for word in args.parameters)]
     with open_desk(load_settings) as desk:
-        snapshot = desk.read_snapshot()
+        snapshot = desk.read_snapshot(with_tokens=False)
         caller = find_caller(desk, snapshot, args.caller)
         number_country = desk.number_country
     explanation = explain(caller, load_catalogue(), args.operation, pairs, number_country)

@@ -45,7 +45,7 @@ def _list(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
         columns = ["operation", "scope", "effect", "status", "served"]
     else:
         with open_desk(load_settings) as desk:
-            caller = find_caller(desk, desk.read_snapshot(), args.caller)
+            caller = find_caller(desk, desk.read_snapshot(with_tokens=False), args.caller)
         rows = [_describe(each) | _judge(caller, each) for each in find_operations(load_catalogue(), caller)]
         columns = ["operation", "scope", "effect", "decision", "reason", "credential", "grant_id", "rules"]
     print_rows(args, rows, columns, when_empty="The catalogue is empty.")
