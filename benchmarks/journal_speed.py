@@ -6,6 +6,9 @@ then renders and hands in an outcome. The loop is uvloop's, and works for 30 us 
 `busy`, as a call does; that work is not counted. In turn with each row, on the same disk, one thread writes groups of
 the same size to a file of its own and syncs them: `raw`. The second table is what preallocated segments would bring.
 
+Of the loop's time some is the waiting's and not the journal's: `of it, not ours` is what the same calls take where a
+future stands for the journal, which nothing is rendered for and nothing written.
+
 Run it with `python benchmarks/journal_speed.py [FOLDER]` on a machine that has nothing else to do; FOLDER is where the
 disk is, the system's place for temporary files by default. CPU times are microseconds a record, waits microseconds.
 """
@@ -59,6 +62,7 @@ class Run(NamedTuple):
     """
 
     loop_us: float
+    without_us: float
     thread_us: float
     per_second: float
     group: float
@@ -92,13 +96,73 @@ def find_turns() -> int:
     return round(2_000_000 * WORK_SECONDS / (time.thread_time() - begun))
 
 
-async def call(journal: Journal, until: float, turns: int, waits: list[float]) -> None:
+class NoJournal:
+    """
+    What takes the same calls and does nothing but let them wait for the loop's next turn.
+    """
+
+    def __init__(self) -> None:
+        self._waiters: list[asyncio.Future[None]] = []
+
+    async def record(self, _: object) -> None:
+        """
+        As `Journal.record`.
+        """
+        loop = asyncio.get_running_loop()
+        waiter = loop.create_future()
+        if not self._waiters:
+            loop.call_soon(self._tell)
+        self._waiters.append(waiter)
+        await waiter
+
+    def record_soon(self, _: object) -> None:
+        """
+        As `Journal.record_soon`.
+        """
+
+    def _tell(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter.set_result(None)
+
+
+class NoRecord(CallRecord):
+    """
+    What renders nothing.
+    """
+
+    def intended(self) -> Any:
+        """
+        As `CallRecord.intended`.
+        """
+
+    def ended(self, *_: object) -> Any:
+        """
+        As `CallRecord.ended`.
+        """
+
+
+async def run_without(waiters: int) -> float:
+    """
+    The loop's CPU microseconds a record where there is no journal.
+    """
+    waits: list[float] = []
+    journal = NoJournal()
+    begun = time.thread_time()
+    until = time.monotonic() + SECONDS / 2
+    await asyncio.gather(*(call(journal, NoRecord, until, 0, waits) for _ in range(waiters)))
+    return (time.thread_time() - begun) / len(waits) / 2 * 1e6
+
+
+async def call(
+    journal: Journal | NoJournal, create: type[CallRecord], until: float, turns: int, waits: list[float]
+) -> None:
     """
     One call after the other.
     """
     while time.monotonic() < until:
         now = time.monotonic()
-        record = CallRecord(create_request_id(), STANDING, "10.20.30.40", now, OPERATION, GRANT)
+        record = create(create_request_id(), STANDING, "10.20.30.40", now, OPERATION, GRANT)
         record.parameters = {"extenOrUniqueId": {"text": "410"}}
         begun = time.perf_counter()
         await journal.record(record.intended())
@@ -111,6 +175,7 @@ async def run(folder: Path, waiters: int, turns: int) -> Run:
     """
     Many calls at a time, for a moment.
     """
+    without_us = await run_without(waiters)
     journal = Journal.open(folder, "worker-0", node="bench", clock=SystemClock(), reserve_bytes=64 * MEBIBYTE)
     groups = count_groups(journal)
     await journal.record({"tag": "worker.started"})
@@ -118,7 +183,7 @@ async def run(folder: Path, waiters: int, turns: int) -> Run:
     waits: list[float] = []
     groups.clear()
     thread, loop, begun = time.clock_gettime(journal_clock), time.thread_time(), time.monotonic()
-    await asyncio.gather(*(call(journal, begun + SECONDS, turns, waits) for _ in range(waiters)))
+    await asyncio.gather(*(call(journal, CallRecord, begun + SECONDS, turns, waits) for _ in range(waiters)))
     thread, loop = time.clock_gettime(journal_clock) - thread, time.thread_time() - loop
     seconds = time.monotonic() - begun
     if turns:
@@ -128,6 +193,7 @@ async def run(folder: Path, waiters: int, turns: int) -> Run:
     waits.sort()
     return Run(
         loop / records * 1e6,
+        without_us,
         thread / records * 1e6,
         records / seconds,
         records / len(groups),
@@ -202,13 +268,15 @@ def print_runs(runs: dict[tuple[int, bool], list[Run]], raws: dict[tuple[int, bo
     """
     The first table.
     """
-    print(f"{'waiters':12}{'CPU us: loop':>13}{'thread':>8}{'both':>7}{'records/s':>11}{'a group':>9}", end="")
+    print(f"{'waiters':10}{'CPU us: loop':>13}{'of it, not ours':>17}{'thread':>8}{'ours':>6}", end="")
+    print(f"{'records/s':>11}{'a group':>9}", end="")
     print(f"{'p50':>7}{'p99':>7}{'raw p50':>9}{'raw p99':>9}{'raw CPU':>9}")
     for row, of_it in runs.items():
-        loop_us, thread_us, per_second, group, p50, p99 = middle(of_it)
+        loop_us, without_us, thread_us, per_second, group, p50, p99 = middle(of_it)
         raw_p50, raw_p99, raw_cpu = middle(raws[row])
-        print(f"{f'{row[0]}' + (' busy' if row[1] else ''):12}{loop_us:13.1f}{thread_us:8.1f}", end="")
-        print(f"{loop_us + thread_us:7.1f}{per_second:11,.0f}{group:9.1f}{p50:7.0f}{p99:7.0f}", end="")
+        name = f"{row[0]} busy" if row[1] else f"{row[0]}"
+        print(f"{name:10}{loop_us:13.1f}{without_us:17.1f}{thread_us:8.1f}", end="")
+        print(f"{loop_us - without_us + thread_us:6.1f}{per_second:11,.0f}{group:9.1f}{p50:7.0f}{p99:7.0f}", end="")
         print(f"{raw_p50:9.0f}{raw_p99:9.0f}{raw_cpu:9.1f}")
 
 

@@ -229,7 +229,11 @@ def render_closing(fields: dict[str, object]) -> bytes:
     Raises:
         ValueError: A value is no plain JSON.
     """
-    return b"," + _render_fields(fields)
+    try:
+        return b"," + orjson.dumps(fields, None, _OPTIONS)[1:-1]
+    except TypeError:
+        # Not chained: orjson's text may quote what it could not render, and that may be anything (law 3).
+        raise ValueError(f"an event's fields are no plain JSON: {', '.join(fields)}") from None
 
 
 def _render_instant(instant: datetime) -> bytes:
@@ -265,8 +269,4 @@ def _render_fields(fields: dict[str, object]) -> bytes:
     """
     `"name":value,...`: an object without its braces.
     """
-    try:
-        return orjson.dumps(fields, option=_OPTIONS)[1:-1]
-    except TypeError:
-        # Not chained: orjson's text may quote what it could not render, and that may be anything (law 3).
-        raise ValueError(f"an event's fields are no plain JSON: {', '.join(fields)}") from None
+    return render_closing(fields)[1:]

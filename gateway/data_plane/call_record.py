@@ -80,7 +80,8 @@ class CallRecord:
         """
         `call.denied`: nothing was sent.
         """
-        fields = self._tell(attempt=None)
+        fields = self._tell()
+        del fields["attempt"]
         fields["decision"] = "deny"
         fields["reason"] = reason
         return Rendered(_DENIED, render_closing(fields))
@@ -89,7 +90,7 @@ class CallRecord:
         """
         `call.intended`: allowed, and about to be sent once (law 1).
         """
-        fields = self._tell(attempt=self.attempt)
+        fields = self._tell()
         fields["decision"] = "allow"
         return Rendered(_INTENDED, render_closing(fields))
 
@@ -121,15 +122,14 @@ class CallRecord:
         fields["duration_us"] = round((now - self.started_at) * 1_000_000)
         return Rendered(_ENDED, render_closing(fields))
 
-    def _tell(self, *, attempt: int | None) -> dict[str, object]:
+    def _tell(self) -> dict[str, object]:
         """
-        All that is known before the sending, in the order of the contract: its author renders it as it stands.
+        All that is known before the sending, in the order of the contract: it is rendered as it stands.
         """
         standing, grant = self.standing, self.grant
-        fields: dict[str, object] = {"request_id": self.request_id}
-        if attempt is not None:
-            fields["attempt"] = attempt
-        fields |= {
+        fields: dict[str, object] = {
+            "request_id": self.request_id,
+            "attempt": self.attempt,
             "caller": standing.caller.name,
             "token_id": standing.token.token_id,
             "carrier": standing.carrier,
