@@ -88,8 +88,9 @@ class ReplyReader:
         if not self._has_opened:
             self._read_opening(data)
         try:
-            parser.feed_data(data)
-        except httptools.HttpParserError:
+            if not self.is_malformed:
+                parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.allows_reuse = False
             self.is_malformed = not self.is_complete
         if not self.is_complete and self._is_bloated():
@@ -158,7 +159,7 @@ class ReplyReader:
         A header, or a trailer, which is dropped.
         """
         if not self.is_head_complete:
-            self.headers.append((name.lower(), value))
+            self.headers.append((name.lower(), value.rstrip()))  # RFC 9112 section 5: a space behind is no part of it
 
     def on_headers_complete(self) -> None:
         """

@@ -1,10 +1,8 @@
 """
-The first sender: httpx2's transport behind `Upstreams.send`.
+The reference: httpx2's transport behind `Upstreams.send`, the gateway's first sender.
 
-Laws that hold here: 2 (`not_sent` is claimed only while the trace shows that no header was handed to a connection), 3
-(the key is opened here, and no exception of the HTTP client leaves: its request holds the key), 4 (our key, or the hash
-pair made of it, goes first in the query, no cookie is kept: a transport has none), 5 (https to the configured origin
-only, no redirect, nothing from the environment).
+It left the product for its speed (docs/decisions/0010-the-pool.md) and stays as what the pool of our own is compared
+with: the same replies through both must come to the same result, or to a stricter one that is listed.
 """
 
 from __future__ import annotations
@@ -27,8 +25,8 @@ from gateway.noojee.catalogue import Effect
 from gateway.outcome import Outcome
 from gateway.upstream.handshake import Handshakes
 from gateway.upstream.pair_book import LONGEST_LIFETIME_SECONDS
-from httpx_reply import BrokenReplyError, HttpxReply
 from gateway.upstream.trust import create_tls_context
+from tests.reference.httpx_reply import BrokenReplyError, HttpxReply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -150,7 +148,7 @@ class HttpxUpstreams:
             raise
         reply = HttpxReply(response, self._timeouts.between_bytes_seconds, progress.ends_at, pool.leave, on_whole)
         try:
-            if 300 <= response.status_code < 400:  # noqa: PLR2004  # RFC 9110 section 15.4; a redirect is never followed
+            if 300 <= response.status_code < 400:  # RFC 9110 section 15.4; a redirect is never followed
                 raise UpstreamError(Reason.UPSTREAM_REDIRECTED, Outcome.FAILED, upstream_status=response.status_code)
             await reply.read_ahead()
             request.has_whole_reply = reply.body is not None

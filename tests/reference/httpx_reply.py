@@ -1,5 +1,5 @@
 """
-A reply on its way down: buffered when it is short, streamed when it is not, and never taken for whole when it is not.
+The reference's reply: buffered when it is short, streamed when it is not, and never taken for whole when it is not.
 
 The HTTP client reports a reply with neither length nor chunking as complete when the connection merely ends, and
 accepts Content-Length beside chunked; both are decided here.
