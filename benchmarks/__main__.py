@@ -46,6 +46,9 @@ _WORK = Path(__file__).parent / "work"
 _RESULTS = Path(__file__).parent / "results"
 _FULL = Plan(rounds=3, window_seconds=8, warm_up_seconds=2, single_seconds=5)
 _QUICK = Plan(rounds=2, window_seconds=5, warm_up_seconds=1, single_seconds=3)
+_LONGEST_SECONDS = 45 * 60
+"""A run that takes longer hangs."""
+
 _COMPARISON = "comparison"
 _SERIES = ("half-load", "connections", "tokens", "journals", "bodies", "polls", "commands")
 
@@ -63,8 +66,9 @@ def main() -> int:
     kind = "part" if arguments.only else "quick" if arguments.quick else "full"
     parts = arguments.only or ([_COMPARISON] if arguments.quick else [_COMPARISON, *_SERIES])
     # Whatever ends us, what we started is ended first, in order.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
+        signal.signal(number, signal.default_int_handler)
+    signal.alarm(_LONGEST_SECONDS)
     try:
         cores, tools = find_cores(), find_tools()
     except UnfitError as error:

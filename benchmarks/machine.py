@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 __all__ = [
+    "ROOT",
     "Cores",
     "Tools",
+    "UnfitError",
     "describe",
     "find_cores",
     "find_free_port",
