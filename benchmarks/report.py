@@ -150,6 +150,8 @@ class Report:
         rows = [
             verdict.render() for verdict in judge(self._figures()) if self.kind == "full" or verdict.found is not None
         ]
+        if not rows:
+            return []
         return ["## Targets", "", *render_table(("figure", "found", "at least", "aim", "reached"), rows), ""]
 
     def _render_comparison(self) -> list[str]:
