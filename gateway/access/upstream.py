@@ -7,7 +7,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from gateway.access.proxy import Proxy
 
 __all__ = ["AuthMethod", "Upstream", "parse_url"]
 
@@ -34,6 +38,9 @@ class Upstream:
         host: Host name or IP address, lower case, an IPv6 address without brackets.
         prefix: What stands before Noojee's own paths, empty or starting with `/` and not ending in it.
         ca_pem: Certificates to trust instead of the system's store, PEM text; None for the system's store.
+        proxy: Through which it is reached; None for directly.
+        pins: Of which its certificate's key must have one, when there are any.
+        allow_old_tls: Whether TLS before 1.2 and weak signatures are taken; without a pin it means nothing.
     """
 
     name: str
@@ -42,6 +49,9 @@ class Upstream:
     prefix: str = ""
     auth: AuthMethod = AuthMethod.API_KEY
     ca_pem: str | None = None
+    proxy: Proxy | None = None
+    pins: tuple[str, ...] = ()
+    allow_old_tls: bool = False
 
     @property
     def origin(self) -> str:

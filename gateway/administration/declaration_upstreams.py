@@ -7,6 +7,7 @@ one's place. One that is gone is no fault while the key is held: a key that lies
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from gateway.access.credential import Credential, Kind
@@ -109,6 +110,10 @@ class CredentialPlanner:
         self._upstreams[part.name] = wanted
         values = {"url": part.url, "auth": part.auth, "ca_pem": ca_pem}
         present = self._present.upstreams.get(part.name)
+        if present is not None:  # the document says nothing of the way to it, which stays
+            wanted = self._upstreams[part.name] = dataclasses.replace(
+                wanted, proxy=present.proxy, pins=present.pins, allow_old_tls=present.allow_old_tls
+            )
         if present is None:
             self._draft.first.append(_add_upstream(wanted, values))
         elif present != wanted:

@@ -14,17 +14,20 @@ is also how a ring that only its keeper may write is rotated: the keeper adds a 
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from gateway.administration.workers import find_without_version
 from gateway.audit.event import Tag
-from gateway.custody import AuditKey, SealError, find_seal_version, reseal_key
+from gateway.custody import AuditKey, SealError, find_seal_version, reseal_key, reseal_proxy_password
 from gateway.errors import OperatorError, OperatorReason
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.access.credential import Credential
+    from gateway.access.proxy import Proxy
+    from gateway.access.upstream import Upstream
     from gateway.administration.desk import Desk
     from gateway.registry.reading import Reading
     from gateway.registry.transaction import Transaction
@@ -52,9 +55,9 @@ def rotate(desk: Desk, *, credentials_dir: Path | None = None) -> dict[str, obje
     """
     with desk.changing() as change:
         with desk.reading() as registry:
-            held = _find_held(registry)
-            _check_all_open(desk, held)
-            used = _find_used(desk, held)
+            held, proxied = _find_held(registry), _find_proxied(registry)
+            _check_all_open(desk, held, proxied)
+            used = _find_used(desk, held, proxied)
         before = desk.ring.newest_version
         adds = all(version == before for versions in used.values() for version in versions)
         if adds:
@@ -71,6 +74,9 @@ def rotate(desk: Desk, *, credentials_dir: Path | None = None) -> dict[str, obje
             # A crash here leaves audit.key under the new version and the registry under the old one. Both open.
             for credential in held:
                 registry.set_seal(credential.credential_id, reseal_key(desk.ring, credential))
+            for upstream, proxy in proxied:
+                sealed = reseal_proxy_password(desk.ring, upstream, proxy)
+                registry.set_upstream(dataclasses.replace(upstream, proxy=dataclasses.replace(proxy, sealed=sealed)))
 
         old = sorted({each for versions in used.values() for each in versions} - {version})
         details = {"version": version, "replaces": old, "credentials": len(held)}
@@ -98,7 +104,7 @@ def prune(desk: Desk, *, credentials_dir: Path | None = None) -> dict[str, objec
         newest = desk.ring.newest_version
         old = [version for version in desk.ring.versions if version != newest]
         with desk.reading() as registry:
-            used = _find_used(desk, _find_held(registry))
+            used = _find_used(desk, _find_held(registry), _find_proxied(registry))
         users = [name for name, versions in used.items() if versions - {newest}]
         if users:
             raise OperatorError(
@@ -122,7 +128,24 @@ def _find_held(registry: Reading) -> list[Credential]:
     return [credential for credential in registry.find_credentials().values() if credential.is_available]
 
 
-def _check_all_open(desk: Desk, held: list[Credential]) -> None:
+def _find_proxied(registry: Reading) -> list[tuple[Upstream, Proxy]]:
+    """
+    The upstreams behind a proxy with a password, and that proxy.
+    """
+    found = ((each, each.proxy) for each in registry.find_upstreams().values())
+    return [(upstream, proxy) for upstream, proxy in found if proxy is not None and proxy.sealed is not None]
+
+
+def _check_all_open(desk: Desk, held: list[Credential], proxied: list[tuple[Upstream, Proxy]]) -> None:
+    for upstream, proxy in proxied:
+        try:
+            reseal_proxy_password(desk.ring, upstream, proxy)
+        except SealError as error:
+            raise OperatorError(
+                OperatorReason.INVALID,
+                f"The password for the proxy of the upstream {upstream.name} does not open: {error.detail}. Enter it "
+                f"again with `noojee-gateway upstream set {upstream.name} --proxy {proxy.url}`; nothing was changed.",
+            ) from None
     for credential in held:
         try:
             reseal_key(desk.ring, credential)
@@ -134,17 +157,19 @@ def _check_all_open(desk: Desk, held: list[Credential]) -> None:
             ) from None
 
 
-def _find_used(desk: Desk, held: list[Credential]) -> dict[str, frozenset[int]]:
+def _find_used(desk: Desk, held: list[Credential], proxied: list[tuple[Upstream, Proxy]]) -> dict[str, frozenset[int]]:
     """
-    Under which versions of the ring each thing is sealed: the credentials by name, and the audit key's file.
+    Under which versions of the ring each thing is sealed: credentials and proxies by name, and the audit key's file.
     """
     used = {_AUDIT_KEY: AuditKey.find_seal_versions(desk.data_dir / _AUDIT_KEY)}
-    for credential in held:
+    seals = {f"credential {each.name}": each.sealed for each in held}
+    seals |= {f"proxy of upstream {upstream.name}": proxy.sealed for upstream, proxy in proxied}
+    for name, sealed in seals.items():
         try:
-            version = find_seal_version(credential.sealed or b"")
+            version = find_seal_version(sealed or b"")
         except SealError:
             version = 0  # no version: what is damaged is not under the newest
-        used[f"credential {credential.name}"] = frozenset({version})
+        used[name] = frozenset({version})
     return used
 
 

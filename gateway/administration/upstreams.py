@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 from gateway.access.upstream import AuthMethod, Upstream, parse_url
 from gateway.administration.names import check_key, parse_name
+from gateway.administration.upstream_way import describe_way, set_way
 from gateway.audit.event import Tag
 from gateway.custody import seal_key
 from gateway.errors import OperatorError, OperatorReason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from gateway.access.credential import Credential
     from gateway.administration.desk import Desk
@@ -31,15 +32,37 @@ __all__ = ["add", "change", "credentials_to_enter", "find_all", "get", "get_upst
 _CA_LIMIT_BYTES = 256 * 1024
 
 
-def add(desk: Desk, name: str, *, url: str, auth: str | None = None, ca_pem: str | None = None) -> dict[str, object]:
+def add(
+    desk: Desk,
+    name: str,
+    *,
+    url: str,
+    auth: str | None = None,
+    ca_pem: str | None = None,
+    proxy: str | None = None,
+    proxy_password: Secret | None = None,
+    pins: Sequence[str] | None = None,
+    allow_old_tls: bool | None = None,
+) -> dict[str, object]:
     """
     Add an upstream.
+
+    Args:
+        proxy: As for `set_way`, like the three behind it.
 
     Raises:
         OperatorError: `invalid`, `exists`, or what `Desk.changing` raises.
     """
     upstream = parse_upstream(name, url=url, auth=auth, ca_pem=ca_pem)
     with desk.changing() as change:
+        upstream = set_way(
+            upstream,
+            desk.ring,
+            proxy=proxy,
+            proxy_password=proxy_password,
+            pins=pins,
+            allow_old_tls=allow_old_tls,
+        )
         with desk.reading() as registry:
             if registry.find_upstream(name) is not None:
                 raise OperatorError(
@@ -59,6 +82,10 @@ def change(
     url: str | None = None,
     auth: str | None = None,
     ca_pem: str | None = None,
+    proxy: str | None = None,
+    proxy_password: Secret | None = None,
+    pins: Sequence[str] | None = None,
+    allow_old_tls: bool | None = None,
     keys: Mapping[str, Secret] | None = None,
 ) -> dict[str, object]:
     """
@@ -66,6 +93,7 @@ def change(
 
     Args:
         ca_pem: Empty for the system's store.
+        proxy: As for `set_way`, like the three behind it.
         keys: By credential's name, exactly for those of `credentials_to_enter`.
 
     Raises:
@@ -75,11 +103,19 @@ def change(
     for key in keys.values():
         check_key(key)
     new_parts = _parse_parts(url, auth, ca_pem)
+    if not new_parts and proxy is None and pins is None and allow_old_tls is None:
+        raise OperatorError(
+            OperatorReason.INVALID,
+            "Nothing to change. Give --url, --auth, --ca-file, --proxy, --pin or --allow-old-tls.",
+        )
     with desk.changing() as changing:
         with desk.reading() as registry:
             old = get_upstream(registry, name)
             credentials = _find_credentials(registry, old)
         new = dataclasses.replace(old, **new_parts)  # type: ignore[arg-type]  # each part was parsed for its field
+        new = set_way(
+            new, desk.ring, proxy=proxy, proxy_password=proxy_password, pins=pins, allow_old_tls=allow_old_tls
+        )
         moved = credentials if new.origin != old.origin else []
         _check_keys(new, {each.name for each in moved}, set(keys))
 
@@ -205,8 +241,6 @@ def _parse_parts(url: str | None, auth: str | None, ca_pem: str | None) -> dict[
         parts["auth"] = _parse_auth(auth)
     if ca_pem is not None:
         parts["ca_pem"] = _check_ca(ca_pem or None)
-    if not parts:
-        raise OperatorError(OperatorReason.INVALID, "Nothing to change. Give --url, --auth or --ca-file.")
     return parts
 
 
@@ -253,11 +287,13 @@ def _render(upstream: Upstream) -> dict[str, object]:
         "url": upstream.url,
         "auth": upstream.auth.value,
         "ca": upstream.ca_pem is not None,
+        **describe_way(upstream),
     }
 
 
 def _describe(upstream: Upstream) -> dict[str, object]:
-    return {"url": upstream.url, "auth": upstream.auth.value, "ca": upstream.ca_pem is not None}
+    way = {name: value for name, value in describe_way(upstream).items() if value}
+    return {"url": upstream.url, "auth": upstream.auth.value, "ca": upstream.ca_pem is not None, **way}
 
 
 def _join(names: Iterable[str]) -> str:

@@ -4,18 +4,17 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway.cli.desk import open_desk
 from gateway.cli.output import print_change, print_fields, print_rows
 from gateway.cli.parser import add_noun, add_verb
-from gateway.cli.secret_input import read_secrets
+from gateway.cli.secret_input import read_secret, read_secrets
 from gateway.errors import OperatorError, OperatorReason
 
 if TYPE_CHECKING:
-    import argparse
-
     from gateway.cli.parser import Nouns, Parser, SettingsLoader
 
 __all__ = ["add_parser"]
@@ -59,6 +58,7 @@ def add_parser(nouns: Nouns) -> None:
             "noojee-gateway upstream set noojee --ca-file new-ca.pem",
             "noojee-gateway upstream set noojee --auth api-key",
             "noojee-gateway upstream set noojee --url https://noojee2.example.com < keys.txt",
+            "noojee-gateway upstream set noojee --proxy http://gateway@proxy.example.com:3128 < password.txt",
         ],
     )
     change.add_argument("name", metavar="NAME")
@@ -81,6 +81,23 @@ def _add_options(parser: Parser) -> None:
         help="how it takes the key: api-key (when added without it), or hash for Administrator before 4.9.0.10",
     )
     parser.add_argument("--ca-file", type=Path, metavar="F", help="PEM certificates to trust instead of the system's")
+    parser.add_argument(
+        "--proxy",
+        metavar="http://[USER@]HOST:PORT",
+        help="a proxy to go through by CONNECT, its user's password on standard input; none for no proxy",
+    )
+    parser.add_argument(
+        "--pin",
+        action="append",
+        dest="pins",
+        metavar="sha256//BASE64",
+        help="a public key that the certificate must have, as curl's --pinnedpubkey; repeatable; none for no pin",
+    )
+    parser.add_argument(
+        "--allow-old-tls",
+        action=argparse.BooleanOptionalAction,
+        help="take TLS 1.0 and 1.1 and weak signatures; only together with a pin",
+    )
 
 
 def _add(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
@@ -88,7 +105,7 @@ def _add(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
 
     ca_pem = _read_ca_file(args.ca_file)
     with open_desk(load_settings) as desk:
-        added = upstreams.add(desk, args.name, url=args.url, auth=args.auth, ca_pem=ca_pem)
+        added = upstreams.add(desk, args.name, url=args.url, auth=args.auth, ca_pem=ca_pem, **_read_way(args))
     print_change(args, added, f"upstream {args.name} added")
     return 0
 
@@ -119,13 +136,17 @@ def _show(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
 def _set(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
     from gateway.administration import upstreams
 
-    if args.url is None and args.auth is None and args.ca_file is None:
-        args.reached.error("say what to change: --url, --auth or --ca-file")
+    if all(given is None for given in (args.url, args.auth, args.ca_file, args.proxy, args.pins, args.allow_old_tls)):
+        args.reached.error("say what to change: --url, --auth, --ca-file, --proxy, --pin or --allow-old-tls")
+    if args.url is not None and args.proxy is not None:
+        args.reached.error("--url and --proxy each take secrets from standard input; give them in two commands")
     ca_pem = _read_ca_file(args.ca_file)
     with open_desk(load_settings) as desk:
         names = upstreams.credentials_to_enter(desk, args.name, args.url) if args.url is not None else []
         keys = read_secrets(names, "Noojee API key")
-        changed = upstreams.change(desk, args.name, url=args.url, auth=args.auth, ca_pem=ca_pem, keys=keys)
+        changed = upstreams.change(
+            desk, args.name, url=args.url, auth=args.auth, ca_pem=ca_pem, keys=keys, **_read_way(args)
+        )
     print_change(args, changed, f"upstream {args.name} changed")
     return 0
 
@@ -137,6 +158,18 @@ def _remove(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
         upstreams.remove(desk, args.name)
     print_change(args, {"name": args.name, "removed": True}, f"upstream {args.name} removed")
     return 0
+
+
+def _read_way(args: argparse.Namespace) -> dict[str, Any]:
+    from gateway.administration.upstream_way import needs_password
+
+    password = read_secret("proxy's password") if needs_password(args.proxy) else None
+    return {
+        "proxy": args.proxy,
+        "proxy_password": password,
+        "pins": args.pins,
+        "allow_old_tls": args.allow_old_tls,
+    }
 
 
 def _read_ca_file(path: Path | None) -> str | None:

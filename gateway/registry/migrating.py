@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["REVISIONS", "create_engine", "find_losses", "find_revision", "migrate"]
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """Every revision that was ever released, the newest last."""
 
 _MIGRATIONS = Path(__file__).with_name("migrations")

@@ -7,11 +7,13 @@ that PostgreSQL knows too; a placeholder is written as sqlite3 wants it, `:name`
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from gateway.access.credential import Credential, Kind
+from gateway.access.proxy import parse_proxy
 from gateway.access.upstream import AuthMethod, Upstream
 from gateway.registry.rows import CallerRow, GrantRow, OwedEvent, TokenRow
 
@@ -26,7 +28,10 @@ TokenState: TypeAlias = "tuple[bytes, str, str, str | None]"
 
 _Row: TypeAlias = "tuple[Any, ...]"
 
-_UPSTREAMS = "SELECT name, host, port, prefix, auth, ca_pem FROM upstreams ORDER BY name"
+_UPSTREAMS = (
+    "SELECT name, host, port, prefix, auth, ca_pem, proxy, proxy_sealed, pins, allow_old_tls FROM upstreams "
+    "ORDER BY name"
+)
 _CREDENTIALS = "SELECT credential_id, name, upstream_name, kind, owner, sealed FROM credentials ORDER BY name"
 _FINGERPRINTS = "SELECT fingerprint, name FROM credentials WHERE fingerprint IS NOT NULL ORDER BY name"
 _FINGERPRINT = "SELECT fingerprint FROM credentials WHERE name = :name"
@@ -66,10 +71,7 @@ class Reading:
         """
         All upstreams, by name.
         """
-        return {
-            name: Upstream(name=name, host=host, port=port, prefix=prefix, auth=AuthMethod(auth), ca_pem=ca_pem)
-            for name, host, port, prefix, auth, ca_pem in self._connection.execute(_UPSTREAMS)
-        }
+        return {row[0]: _as_upstream(row) for row in self._connection.execute(_UPSTREAMS)}
 
     def find_upstream(self, name: str) -> Upstream | None:
         """
@@ -220,6 +222,21 @@ class Reading:
         rows = self._connection.execute(statement, values)
         while piece := rows.fetchmany(slice_size):
             yield piece
+
+
+def _as_upstream(row: _Row) -> Upstream:
+    name, host, port, prefix, auth, ca_pem, proxy, proxy_sealed, pins, allow_old_tls = row
+    return Upstream(
+        name=name,
+        host=host,
+        port=port,
+        prefix=prefix,
+        auth=AuthMethod(auth),
+        ca_pem=ca_pem,
+        proxy=dataclasses.replace(parse_proxy(proxy), sealed=proxy_sealed) if proxy is not None else None,
+        pins=tuple(json.loads(pins)),
+        allow_old_tls=bool(allow_old_tls),
+    )
 
 
 def _as_caller(row: _Row) -> CallerRow:

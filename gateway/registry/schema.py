@@ -53,6 +53,10 @@ upstreams = Table(
     Column("prefix", Text, nullable=False),
     Column("auth", String(16), nullable=False),
     Column("ca_pem", Text),
+    Column("proxy", Text),  # http://[user@]host:port
+    Column("proxy_sealed", LargeBinary),  # the password of the proxy's user
+    Column("pins", Text, nullable=False, server_default="[]"),
+    Column("allow_old_tls", Boolean, nullable=False, server_default=false()),
 )
 
 credentials = Table(

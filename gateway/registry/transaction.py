@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 __all__ = ["Transaction"]
 
 _ADD_UPSTREAM = (
-    "INSERT INTO upstreams (name, host, port, prefix, auth, ca_pem) "
-    "VALUES (:name, :host, :port, :prefix, :auth, :ca_pem)"
+    "INSERT INTO upstreams (name, host, port, prefix, auth, ca_pem, proxy, proxy_sealed, pins, allow_old_tls) "
+    "VALUES (:name, :host, :port, :prefix, :auth, :ca_pem, :proxy, :proxy_sealed, :pins, :allow_old_tls)"
 )
 _SET_UPSTREAM = (
-    "UPDATE upstreams SET host = :host, port = :port, prefix = :prefix, auth = :auth, ca_pem = :ca_pem "
-    "WHERE name = :name"
+    "UPDATE upstreams SET host = :host, port = :port, prefix = :prefix, auth = :auth, ca_pem = :ca_pem, "
+    "proxy = :proxy, proxy_sealed = :proxy_sealed, pins = :pins, allow_old_tls = :allow_old_tls WHERE name = :name"
 )
 _ADD_CREDENTIAL = (
     "INSERT INTO credentials (credential_id, name, upstream_name, kind, owner, sealed, fingerprint) "
@@ -246,6 +246,10 @@ def _upstream_values(upstream: Upstream) -> dict[str, object]:
         "prefix": upstream.prefix,
         "auth": upstream.auth.value,
         "ca_pem": upstream.ca_pem,
+        "proxy": upstream.proxy.url if upstream.proxy is not None else None,
+        "proxy_sealed": upstream.proxy.sealed if upstream.proxy is not None else None,
+        "pins": json.dumps(list(upstream.pins)),
+        "allow_old_tls": upstream.allow_old_tls,
     }
 
 

@@ -41,9 +41,15 @@ def test_verbs_return_what_json_shows(desk: Desk) -> None:
     issued, token = tokens.issue(desk, "crm", expires_in=timedelta(days=90))
     caller = callers.get(desk, "crm")
 
-    assert {"name": "noojee", "url": "https://noojee.example.com", "auth": "api-key", "ca": False} == upstreams.get(
-        desk, "noojee"
-    )
+    assert {
+        "name": "noojee",
+        "url": "https://noojee.example.com",
+        "auth": "api-key",
+        "ca": False,
+        "proxy": None,
+        "pins": [],
+        "allow_old_tls": False,
+    } == upstreams.get(desk, "noojee")
     assert {
         "name": "alice",
         "upstream": "noojee",

@@ -337,7 +337,8 @@ def test_upstreams_and_credentials_are_listed_without_a_key(cli: CommandLine) ->
         assert 0 == cli.run(f"credential remove {name}").code
     removed = cli.run("upstream remove noojee")
 
-    assert {"name": "noojee", "url": "https://noojee.example.com", "auth": "api-key", "ca": False} == shown
+    way: dict[str, object] = {"proxy": None, "pins": [], "allow_old_tls": False}
+    assert {"name": "noojee", "url": "https://noojee.example.com", "auth": "api-key", "ca": False, **way} == shown
     assert ["noojee", "https://noojee.example.com", "api-key", "no"] == table.splitlines()[1].split()
     assert (1, "in_use") == (in_use.code, in_use.error["reason"])
     assert ["NAME", "UPSTREAM", "KIND", "OWNER", "STATE"] == credentials.split()[:5]
