@@ -62,12 +62,14 @@ class Visit:
     Attributes:
         requests: The bytes of each, in their order.
         is_resumed: Whether its handshake was a short one.
-        has_ended: Set when the other side has ended it.
+        has_said_all: Set when our side was ended, as a script asked for.
+        has_ended: Set when the other side has ended it too.
         has_signed_off: Whether that was by close_notify.
     """
 
     requests: list[bytes] = field(default_factory=list)
     is_resumed: bool = False
+    has_said_all: threading.Event = field(default_factory=threading.Event)
     has_ended: threading.Event = field(default_factory=threading.Event)
     has_signed_off: bool = False
 
@@ -187,7 +189,7 @@ class ScriptedUpstream:
                 else:
                     step.wait(_PATIENCE_SECONDS)
             if script.ending is not Ending.KEEP:
-                _end(connection, script.ending)
+                _end(connection, script.ending, visit)
                 return
 
     def _read_head(self, connection: ssl.SSLSocket, received: bytes, visit: Visit) -> tuple[bytes | None, bytes]:
@@ -205,7 +207,7 @@ class ScriptedUpstream:
         return self._scripts[int(number[1]) if number is not None else 0]
 
 
-def _end(connection: ssl.SSLSocket, ending: Ending) -> None:
+def _end(connection: ssl.SSLSocket, ending: Ending, visit: Visit) -> None:
     if ending is Ending.RESET:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.close()
@@ -217,6 +219,7 @@ def _end(connection: ssl.SSLSocket, ending: Ending) -> None:
         connection.setblocking(True)
     connection.settimeout(_PATIENCE_SECONDS)
     socket.socket.shutdown(connection, socket.SHUT_WR)
+    visit.has_said_all.set()
     with contextlib.suppress(OSError):
         while socket.socket.recv(connection, 65536):  # until the other side has ended too: a close now would be a reset
             pass
