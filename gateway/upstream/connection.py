@@ -100,10 +100,13 @@ class Connection(asyncio.BufferedProtocol):
         resumption: Where its session is kept for others.
 
     Attributes:
+        address: The IP address at its other end, once it is open.
+        begun_at: Loop time at which it was begun.
         deadline: Tells what is carried that its time is over.
         home: Told when it is free or lost.
         idle_since: Loop time at which it became free.
         is_closing: Whether it can carry nothing any more.
+        is_retired: Whether it carries nothing more after what it carries now.
         is_writing_paused: Whether the kernel has not yet taken all that was written.
         opened: Its result is None once the handshake is over, or why there is no connection.
     """
@@ -117,10 +120,13 @@ class Connection(asyncio.BufferedProtocol):
         "_traffic",
         "_transport",
         "_verified_at",
+        "address",
+        "begun_at",
         "deadline",
         "home",
         "idle_since",
         "is_closing",
+        "is_retired",
         "is_writing_paused",
         "opened",
     )
@@ -144,8 +150,10 @@ class Connection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self.deadline = Deadline(loop, self._expire)
         self.home = home
-        self.idle_since = loop.time()
+        self.address = ""
+        self.begun_at = self.idle_since = loop.time()
         self.is_closing = False
+        self.is_retired = False
         self.is_writing_paused = False
         self.opened: asyncio.Future[Exception | None] = loop.create_future()
 
@@ -227,14 +235,22 @@ class Connection(asyncio.BufferedProtocol):
         """
         self._traffic = None
         self.deadline.clear()
-        if not allows_reuse or self.is_closing:
-            self.close()
-            return
         self.idle_since = self._loop.time()
         if not self._has_kept_session:
             self._has_kept_session = True
             self._resumption.keep(self._channel, self._verified_at, self.idle_since)
+        if not allows_reuse or self.is_closing or self.is_retired:
+            self.close()
+            return
         self.home.freed(self)
+
+    def retire(self) -> None:
+        """
+        Close it now, or after what it carries.
+        """
+        self.is_retired = True
+        if self._traffic is None:
+            self.close()
 
     def drop(self) -> None:
         """

@@ -16,6 +16,8 @@ import math
 import ssl
 from typing import TYPE_CHECKING
 
+from gateway.upstream.trust import check_pin
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -39,15 +41,20 @@ class TlsChannel:
         context: Whom to trust.
         host: The name or address that the certificate must have.
         session: To be resumed if the other side agrees; a full handshake if it does not.
+        pins: Of which the certificate's key must have one, when there are any. Looked at in each full handshake; a
+            session comes from one.
 
     Attributes:
         is_open: Whether the handshake is over.
         outgoing: Where what is to be sent can be read.
     """
 
-    __slots__ = ("_incoming", "_object", "is_open", "outgoing")
+    __slots__ = ("_incoming", "_object", "_pins", "is_open", "outgoing")
 
-    def __init__(self, context: ssl.SSLContext, host: str, session: ssl.SSLSession | None) -> None:
+    def __init__(
+        self, context: ssl.SSLContext, host: str, session: ssl.SSLSession | None, pins: tuple[str, ...] = ()
+    ) -> None:
+        self._pins = pins
         self._incoming = ssl.MemoryBIO()
         self.outgoing = ssl.MemoryBIO()
         self._object = context.wrap_bio(self._incoming, self.outgoing, server_hostname=host, session=session)
@@ -58,7 +65,7 @@ class TlsChannel:
         Go on with the handshake as far as what was received allows; whether it is over.
 
         Raises:
-            ssl.SSLCertVerificationError: Whoever is there is not whom we trust.
+            ssl.SSLCertVerificationError: Whoever is there is not whom we trust, or lacks the pinned key.
             ssl.SSLError: It speaks no TLS that we accept.
         """
         self._incoming.write(received)
@@ -66,6 +73,8 @@ class TlsChannel:
             self._object.do_handshake()
         except ssl.SSLWantReadError:
             return False
+        if self._pins and not self._object.session_reused:
+            check_pin(self._object.getpeercert(binary_form=True), self._pins)
         self.is_open = True
         return True
 
@@ -134,6 +143,20 @@ class TlsChannel:
         return bool(self._object.session_reused)
 
     @property
+    def certificate(self) -> bytes | None:
+        """
+        The other side's, DER; None after a short handshake with TLS 1.3, which shows none.
+        """
+        return self._object.getpeercert(binary_form=True)
+
+    @property
+    def version(self) -> str | None:
+        """
+        What was agreed on, as in `TLSv1.3`.
+        """
+        return self._object.version()
+
+    @property
     def session(self) -> ssl.SSLSession | None:
         """
         What a later handshake can resume. With TLS 1.3 it is there after something was received.
@@ -177,7 +200,8 @@ class Resumption:
         Args:
             verified_at: What `find` said when the channel was made, if it was resumed; else when it was opened.
         """
-        if not self._is_possible or now < self._kept_at + _KEEP_SECONDS:
+        is_recent = now < self._kept_at + _KEEP_SECONDS and channel.is_resumed  # else it was of no use to this channel
+        if not self._is_possible or is_recent:
             return
         session = channel.session
         if session is not None:

@@ -84,6 +84,7 @@ class ScriptedUpstream:
     """
 
     def __init__(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
         certificates = ensure_certificates(folder)
         self.ca_pem = certificates.ca_file.read_text()
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -169,9 +170,9 @@ class ScriptedUpstream:
             visit.has_ended.set()
 
     def _serve(self, connection: ssl.SSLSocket, visit: Visit) -> None:
-        received = b""
+        received = bytearray()
         while True:
-            head, received = self._read_head(connection, received, visit)
+            head = self._read_head(connection, received, visit)
             if head is None:
                 return
             script = self._find_script(head)
@@ -181,7 +182,8 @@ class ScriptedUpstream:
             if script.reads_body:
                 while len(received) < size:
                     received += connection.recv(65536)
-                body, received = received[:size], received[size:]
+                body = bytes(received[:size])
+                del received[:size]
             visit.requests.append(head + body)
             for step in script.steps:
                 if isinstance(step, bytes):
@@ -192,15 +194,17 @@ class ScriptedUpstream:
                 _end(connection, script.ending, visit)
                 return
 
-    def _read_head(self, connection: ssl.SSLSocket, received: bytes, visit: Visit) -> tuple[bytes | None, bytes]:
+    def _read_head(self, connection: ssl.SSLSocket, received: bytearray, visit: Visit) -> bytes | None:
         while b"\r\n\r\n" not in received:
             piece = connection.recv(65536)
             if not piece:
                 visit.has_signed_off = True
-                return None, b""
+                return None
             received += piece
-        head, _, received = received.partition(b"\r\n\r\n")
-        return head + b"\r\n\r\n", received
+        end = received.index(b"\r\n\r\n") + 4
+        head = bytes(received[:end])
+        del received[:end]
+        return head
 
     def _find_script(self, head: bytes) -> Script:
         number = _SCRIPT.search(head)

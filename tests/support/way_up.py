@@ -33,11 +33,13 @@ POLL = "CallManagementAPI/subscribe"
 PATIENCE = Patience(10.0, 20.0)
 
 
-def create_credential(upstream: ScriptedUpstream, *, host: str = "127.0.0.1", ca_pem: str | None = None) -> Credential:
+def create_credential(
+    upstream: ScriptedUpstream, *, host: str = "127.0.0.1", port: int | None = None, ca_pem: str | None = None
+) -> Credential:
     """
-    A global key for a scripted upstream.
+    A global key for a scripted upstream, or for whoever is at another port.
     """
-    there = Upstream("noojee", host, upstream.port, ca_pem=ca_pem or upstream.ca_pem)
+    there = Upstream("noojee", host, port or upstream.port, ca_pem=ca_pem or upstream.ca_pem)
     credential = Credential("c1", "everything", there, Kind.GLOBAL, None, None)
     return dataclasses.replace(credential, sealed=seal_key(RING, Secret(KEY), credential))
 

@@ -5,6 +5,7 @@ Connections over real TLS: used again, given up, replaced in silence, and never 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import threading
 from typing import TYPE_CHECKING
@@ -12,17 +13,18 @@ from typing import TYPE_CHECKING
 import pytest
 from reply_scripts import JSON, render_reply
 from scripted_upstream import Ending
-from way_up import DIAL, KEY, POLL, RING, START, create_credential, create_request, fetch
+from way_up import DIAL, KEY, POLL, START, create_credential, create_request, fetch
 
 from gateway.errors import Reason, UpstreamError
 from gateway.outcome import Outcome
-from gateway.upstream.client import PooledUpstreams
-from gateway.upstream.request import Patience, Timeouts
+from gateway.upstream.request import Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from scripted_upstream import ScriptedUpstream
+
+    from gateway.upstream.client import PooledUpstreams
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -289,45 +291,30 @@ def test_a_call_that_finds_no_place_is_told_that_noojee_is_busy(
     play(story, connections=1, timeouts=Timeouts(connect_seconds=0.1))
 
 
-def test_who_closes_every_connection_at_once_is_not_asked_for_ever(play: Callable[..., None]) -> None:
+def test_who_closes_every_connection_at_once_is_not_asked_for_ever(
+    scripted: ScriptedUpstream, play: Callable[..., None]
+) -> None:
     """
     A few connections, and then the call is told that it was not sent.
     """
-    del play  # on one loop is enough: what is shown is that it ends
 
-    async def story() -> None:
+    async def story(sender: PooledUpstreams) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listening:
-            stopping = threading.Event()
-            threading.Thread(target=_slam, args=(listening, stopping), daemon=True).start()
-            sender = PooledUpstreams(ring=RING, timeouts=Timeouts(connect_seconds=5.0))
-            credential = create_credential(_Elsewhere(listening.getsockname()[1]))  # type: ignore[arg-type]
-            request = create_request(credential, b"", patience=Patience(1.0, None))
-            with pytest.raises(UpstreamError) as caught:
-                await sender.send(request)
-            stopping.set()
-            await sender.close()
+            threading.Thread(target=_slam, args=(listening,), daemon=True).start()
+            request = create_request(create_credential(scripted, port=listening.getsockname()[1]), b"")
+            result = await fetch(sender, request)
+            listening.shutdown(socket.SHUT_RDWR)
 
-        assert (Reason.UPSTREAM_UNREACHABLE, Outcome.NOT_SENT) == (caught.value.reason, caught.value.outcome)
+        assert ("upstream_unreachable", "not_sent") == (result.reason, result.outcome)
+        assert not result.was_handed_over
 
-    asyncio.run(story())
+    play(story)
 
 
-class _Elsewhere:
-    """
-    A place where no scripted upstream is.
-    """
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-        self.ca_pem = None
-
-
-def _slam(listening: socket.socket, stopping: threading.Event) -> None:
-    while not stopping.is_set():
-        try:
+def _slam(listening: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while True:
             listening.accept()[0].close()
-        except OSError:
-            return
 
 
 def test_nothing_shows_the_key(scripted: ScriptedUpstream, play: Callable[..., None]) -> None:
