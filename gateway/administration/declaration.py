@@ -107,7 +107,7 @@ def _name(what: str) -> Any:
 
 
 _Truth = Annotated[bool, BeforeValidator(_read_plain_truth)]
-_Count = Annotated[int, BeforeValidator(_read_plain_number), Field(ge=1)]
+_Count = Annotated[int, Field(ge=1), BeforeValidator(_read_plain_number)]
 _Networks = Annotated[
     list[str],
     _check(parse_networks),
@@ -152,6 +152,8 @@ class CredentialPart(_Part):
     """
     A key that Noojee issued, by reference.
     """
+
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["key_file"]}, {"required": ["key"]}]})
 
     name: _name("credential")  # type: ignore[valid-type]
     upstream: _name("upstream")  # type: ignore[valid-type]
