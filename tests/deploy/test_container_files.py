@@ -39,7 +39,7 @@ def _read_instructions(dockerfile: str) -> list[list[str]]:
     return [line.split() for line in joined.splitlines() if line.strip()]
 
 
-class _ComposeLoader(yaml.SafeLoader):
+class _ComposeLoader(yaml.SafeLoader):  # type: ignore[misc]  # ships no types
     """
     YAML with the two tags of Compose: what is laid over another file takes a value away, or takes its place.
     """
