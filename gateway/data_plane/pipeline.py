@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from gateway.access.limits import Permit, Permits
     from gateway.audit.denials import Denials
-    from gateway.audit.event import Event
+    from gateway.audit.event import Rendered
     from gateway.audit.journal import Journal
     from gateway.clock import Clock
     from gateway.data_plane.answer import Answer
@@ -295,7 +295,7 @@ class Pipeline:
                 retry_after_seconds=find_seconds_left(now),
             )
 
-    async def _record(self, event: Event) -> None:
+    async def _record(self, event: Rendered) -> None:
         try:
             await self._journal.record(event)
         except StorageError:
