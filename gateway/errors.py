@@ -381,6 +381,14 @@ class UpstreamError(GatewayError):
         self.upstream_status = upstream_status
         self.detail = f"{(detail or reason.advice).rstrip('.')}; {outcome.fate}."
 
+    def again(self) -> UpstreamError:
+        """
+        The same for somebody else whom it met: an exception that many share would collect all their tracebacks.
+        """
+        same = UpstreamError(self.reason, self.outcome, upstream_status=self.upstream_status)
+        same.detail = self.detail
+        return same
+
 
 class StorageError(GatewayError):
     """

@@ -14,12 +14,14 @@ import logging
 import math
 from typing import TYPE_CHECKING
 
+from gateway.access.credential import Credential, Kind
 from gateway.access.upstream import AuthMethod
 from gateway.clock import SystemClock
 from gateway.custody import SealError, open_key
 from gateway.errors import Reason, UpstreamError
 from gateway.noojee.catalogue import Effect
 from gateway.outcome import Outcome
+from gateway.upstream.addresses import FOLLOW_SECONDS, Follower, resolve
 from gateway.upstream.connection import Buffers
 from gateway.upstream.connector import Connector
 from gateway.upstream.handshake import Handshakes
@@ -27,20 +29,22 @@ from gateway.upstream.pair_book import LONGEST_LIFETIME_SECONDS
 from gateway.upstream.pool import Pool
 from gateway.upstream.rendering import HeadForm, render_api_key
 from gateway.upstream.reply import StreamedReply
+from gateway.upstream.request import UpstreamRequest
 from gateway.upstream.transmission import Transmission
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Set as AbstractSet
 
-    from gateway.access.credential import Credential
     from gateway.access.upstream import Upstream
     from gateway.clock import Clock
     from gateway.custody import Ring
     from gateway.secret import Secret
+    from gateway.upstream.addresses import Resolver
+    from gateway.upstream.connection import Connection, Home
     from gateway.upstream.pair_book import HeldPair
     from gateway.upstream.reply import WholeReply
-    from gateway.upstream.request import Reply, Timeouts, UpstreamRequest
+    from gateway.upstream.request import Patience, Reply, Timeouts
 
 __all__ = ["CONNECTIONS_LIMIT", "POLLS_LIMIT", "PooledUpstreams"]
 
@@ -70,6 +74,8 @@ class PooledUpstreams:
         hash_pair_seconds: How long an accepted hash pair is good.
         connections: The most connections to one upstream for calls; who comes then waits, as long as for connecting.
         polls: The most for long polls.
+        resolver: Where names lead.
+        follow_seconds: How often that is looked at again while connections are open.
     """
 
     def __init__(
@@ -81,8 +87,12 @@ class PooledUpstreams:
         hash_pair_seconds: float = LONGEST_LIFETIME_SECONDS,
         connections: int = CONNECTIONS_LIMIT,
         polls: int = POLLS_LIMIT,
+        resolver: Resolver = resolve,
+        follow_seconds: float = FOLLOW_SECONDS,
     ) -> None:
         self._ring = ring
+        self._resolver = resolver
+        self._follow_seconds = follow_seconds
         self._timeouts = timeouts
         self._connections = connections
         self._polls = polls
@@ -106,6 +116,18 @@ class PooledUpstreams:
         if credential.upstream.auth is AuthMethod.HASH:
             return await self._send_with_pair(request)
         return await self._transmit(request, render_api_key(self._open_key(credential)), math.inf)
+
+    async def ask_time(self, upstream: Upstream, patience: Patience) -> Reply:
+        """
+        Ask an upstream for its time, as `send` does and without any credential: whether it answers us at all.
+
+        Raises:
+            UpstreamError: As `send`.
+        """
+        keyless = Credential("", "", upstream, Kind.GLOBAL, None, None)
+        return await self._transmit(
+            UpstreamRequest(keyless, self._handshakes.time, b"", (), b"", patience), b"", math.inf
+        )
 
     def prepare(self, credentials: Iterable[Credential]) -> None:
         """
@@ -199,8 +221,10 @@ class PooledUpstreams:
         upstream = credential.upstream
         site = self._sites.get(upstream)
         if site is None:
-            connector = Connector(upstream, self._timeouts.connect_seconds, self._buffers)
-            site = self._sites[upstream] = _Site(upstream, connector, self._connections, self._polls)
+            connector = Connector(upstream, self._timeouts.connect_seconds, self._buffers, self._ring, self._resolver)
+            site = self._sites[upstream] = _Site(
+                upstream, connector, self._connections, self._polls, self._follow_seconds
+            )
         self._known[id(credential)] = (credential, site)
         return site
 
@@ -216,13 +240,26 @@ class _Site:
     must not stand in the way of calls.
     """
 
-    __slots__ = ("calls", "connector", "form", "polls")
+    __slots__ = ("_follower", "calls", "connector", "form", "polls")
 
-    def __init__(self, upstream: Upstream, connector: Connector, connections: int, polls: int) -> None:
+    def __init__(
+        self, upstream: Upstream, connector: Connector, connections: int, polls: int, follow_seconds: float
+    ) -> None:
         self.connector = connector
         self.form = HeadForm(upstream)
-        self.calls = Pool(f"{upstream.name}, calls", connector.open, connections)
-        self.polls = Pool(f"{upstream.name}, polls", connector.open, polls)
+        self.calls = Pool(f"{upstream.name}, calls", self._open, connections)
+        self.polls = Pool(f"{upstream.name}, polls", self._open, polls)
+        self._follower = Follower(
+            connector.look,
+            (self.calls, self.polls),
+            is_tunnelled=upstream.proxy is not None,
+            interval_seconds=follow_seconds,
+        )
+
+    async def _open(self, home: Home) -> Connection:
+        connection = await self.connector.open(home)
+        self._follower.wake()
+        return connection
 
     def retire(self) -> None:
         """
@@ -235,6 +272,7 @@ class _Site:
         """
         Close now.
         """
+        self._follower.close()
         await self.calls.close()
         await self.polls.close()
         await self.connector.close()

@@ -51,6 +51,9 @@ class Handshakes:
         key_of: The key of a credential, or an `UpstreamError`.
         clock: Tells how old a pair is.
         lifetime_seconds: As in `PairBook`.
+
+    Attributes:
+        time: The operation `Time`.
     """
 
     def __init__(
@@ -71,7 +74,7 @@ class Handshakes:
         time = load_catalogue().find_by_name("Time")
         if time is None:
             raise LookupError("the catalogue has no Time")
-        self._time: Operation = time
+        self.time: Operation = time
 
     async def obtain(self, credential: Credential) -> HeldPair:
         """
@@ -170,7 +173,7 @@ class Handshakes:
         asked_at = self._clock.monotonic()
         # A reply that comes later than the first use is allowed would be of no use.
         patience = Patience(FIRST_USE_SECONDS, FIRST_USE_SECONDS)
-        reply = await self._ask(UpstreamRequest(credential, self._time, b"", (), b"", patience))
+        reply = await self._ask(UpstreamRequest(credential, self.time, b"", (), b"", patience))
         await reply.close()
         if not 200 <= reply.status < 300 or reply.body is None:  # noqa: PLR2004  # RFC 9110 section 15.3
             raise UpstreamError(Reason.UPSTREAM_BROKE, Outcome.NOT_SENT)

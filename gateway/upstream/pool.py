@@ -185,6 +185,21 @@ class Pool:
             connection.close()
         self._idle.clear()
 
+    @property
+    def has_connections(self) -> bool:
+        """
+        Whether one is open or being opened.
+        """
+        return bool(self._all or self._opening)
+
+    def retire_those(self, is_due: Callable[[Connection], bool]) -> None:
+        """
+        Close some as soon as nothing goes over them.
+        """
+        for connection in [each for each in self._all if is_due(each)]:
+            self._idle.pop(connection, None)
+            connection.retire()
+
     async def close(self) -> None:
         """
         Close all connections, those that carry something too.
@@ -249,7 +264,7 @@ class Pool:
             _, waiter = self._waiting.popleft()
             if not waiter.done():
                 # An exception of one's own for each who waits; a shared one would collect all their tracebacks.
-                waiter.set_exception(UpstreamError(failure.reason, Outcome.NOT_SENT))
+                waiter.set_exception(failure.again())
                 return
 
     def _set_alarm(self, at: float) -> None:
