@@ -127,6 +127,23 @@ def find_ended(installation: Installation, before: set[str]) -> list[dict[str, A
     return [record for record in calls if record["tag"] == "call.ended" and record["request_id"] not in before]
 
 
+def test_a_call_that_we_end_is_unknown_once_it_was_handed_over(installation: Installation, noojee: Noojee) -> None:
+    """
+    At the end of a drain: the dial is at Noojee, and nobody waited for what became of it.
+    """
+    token = installation.add_caller("crm", [("everything", ["*"])])
+    noojee.break_next("CallManagementAPI/dial", "delay", 20)
+
+    async def transcript() -> None:
+        async with open_worker(installation, drain_seconds=0.1) as worker:
+            calling = asyncio.create_task(worker.call(DIAL, token))
+            await asyncio.to_thread(wait_until, noojee.requests, "the dial is at Noojee")
+        assert "may have been carried out" in (await calling).json()["detail"]
+
+    asyncio.run(transcript())
+    assert "unknown" == installation.calls()[-1]["outcome"]
+
+
 def test_what_a_crash_left_open_is_closed_as_unknown_and_not_sent_again(
     installation: Installation, noojee: Noojee
 ) -> None:
