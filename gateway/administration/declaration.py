@@ -16,9 +16,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.json_schema import WithJsonSchema
 
+from gateway.access.pin import parse_pin
+from gateway.access.proxy import parse_proxy
 from gateway.access.upstream import parse_url
 from gateway.administration.caller_limits import limit
 from gateway.administration.callers import parse_networks
+from gateway.administration.declaration_faults import tell_faults
 from gateway.administration.declaration_text import Plain
 from gateway.administration.names import parse_name, parse_owner
 from gateway.errors import OperatorError, OperatorReason
@@ -37,7 +40,6 @@ __all__ = [
     "LimitsPart",
     "UpstreamPart",
     "parse_declaration",
-    "refuse_at",
 ]
 
 VERSION = 1
@@ -48,20 +50,6 @@ ANYWHERE = "anywhere"
 
 _FAULTS_TOLD = 10
 _WHOLE_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
-_SPEAKABLE = re.compile(r"[A-Za-z_]{1,32}", re.ASCII)
-"""A member's name that may be repeated in an error: no key or token looks like it."""
-
-_SENTENCES = {
-    "missing": "is missing",
-    "extra_forbidden": "is no member that may stand there",
-    "string_type": "must be a text",
-    "bool_type": "must be true or false, without quotes",
-    "int_type": "must be a whole number, without quotes",
-    "list_type": "must be a list",
-    "model_type": "must be a table of members",
-    "dict_type": "must be a table of members",
-    "too_short": "must not be empty",
-}
 
 
 def _read_plain_truth(value: object) -> object:
@@ -96,9 +84,16 @@ def _check(check: Callable[[Any], object]) -> AfterValidator:
     return AfterValidator(validate)
 
 
-def _check_url(url: str) -> str:
-    parse_url(url)  # its ValueError is of our own writing and never quotes the URL
-    return url
+def _check_text(parse: Callable[[str], object]) -> AfterValidator:
+    """
+    A check whose ValueError is of our own writing, and never quotes what it was given.
+    """
+
+    def validate(text: str) -> str:
+        parse(text)
+        return text
+
+    return AfterValidator(validate)
 
 
 def _name(what: str) -> Any:
@@ -132,7 +127,7 @@ class UpstreamPart(_Part):
     """
 
     name: _name("upstream")  # type: ignore[valid-type]  # an annotation that is made
-    url: Annotated[str, AfterValidator(_check_url)] = Field(description="https://HOST[:PORT][/PREFIX].")
+    url: Annotated[str, _check_text(parse_url)] = Field(description="https://HOST[:PORT][/PREFIX].")
     auth: Literal["api-key", "hash"] = Field(
         "api-key", description="How it takes the key; hash for Administrator before 4.9.0.10."
     )
@@ -140,11 +135,32 @@ class UpstreamPart(_Part):
         None, description="A file of PEM certificates to trust instead of the system's, seen from the document."
     )
     ca_pem: str | None = Field(None, description="The certificates themselves, in place of ca_file.")
+    proxy: Annotated[str, _check_text(parse_proxy)] | None = Field(
+        None, description="A proxy to go through by CONNECT, as in http://USER@HOST:PORT, without its password."
+    )
+    proxy_password_file: str | None = Field(
+        None, description="A file that holds the password of the proxy's user alone, seen from the document."
+    )
+    proxy_password: Literal["stdin"] | None = Field(
+        None, description="In place of proxy_password_file: it is read as a key is, when it is needed."
+    )
+    pins: list[Annotated[str, _check_text(parse_pin)]] = Field(
+        default_factory=list, description="Public keys of which its certificate must have one, as in sha256//BASE64."
+    )
+    allow_old_tls: _Truth = Field(
+        False, description="Whether TLS before 1.2 and weak signatures are taken; only together with a pin."
+    )
 
     @model_validator(mode="after")
-    def _has_one_ca(self) -> UpstreamPart:
+    def _fits_together(self) -> UpstreamPart:
         if self.ca_file is not None and self.ca_pem is not None:
             raise ValueError("Write ca_file or ca_pem, not both")
+        if self.allow_old_tls and not self.pins:
+            raise ValueError("allow_old_tls is taken only together with pins: else whoever stands in between can read")
+        has_user = self.proxy is not None and parse_proxy(self.proxy).user is not None
+        passwords = (self.proxy_password is not None) + (self.proxy_password_file is not None)
+        if passwords != has_user:
+            raise ValueError("A proxy with a user, and no other, needs one of proxy_password_file and proxy_password")
         return self
 
 
@@ -247,7 +263,7 @@ def parse_declaration(values: Mapping[str, Any]) -> Declaration:
     try:
         declaration = Declaration.model_validate(values)
     except ValidationError as error:
-        faults = [_tell(each["loc"], each["type"], each["msg"]) for each in _list_faults(error)]
+        faults = tell_faults(error)
     else:
         faults = list(_find_doubles(declaration))
     if not faults:
@@ -257,50 +273,7 @@ def parse_declaration(values: Mapping[str, Any]) -> Declaration:
     raise OperatorError(OperatorReason.INVALID, f"{told} And {more} faults more." if more > 0 else told)
 
 
-def refuse_at(place: str, sentence: str, reason: OperatorReason = OperatorReason.INVALID) -> OperatorError:
-    """
-    The error for a fault at a place of the document.
-    """
-    return OperatorError(reason, f"{place}: {sentence.rstrip('.')}.")
-
-
 _NOBODY = CallerRow("", (), query_token_allowed=False, is_enabled=False)
-
-
-def _list_faults(error: ValidationError) -> Sequence[Any]:
-    return error.errors(include_input=False, include_context=False, include_url=False)
-
-
-def _tell(place: tuple[int | str, ...], kind: str, message: str) -> str:
-    """
-    A sentence for a fault that pydantic found. Its own words are used for our own checks alone, whose words they are.
-    """
-    where = _render_place(place)
-    match kind:
-        case "value_error":
-            return f"{where}: {message.removeprefix('Value error, ').rstrip('.')}."
-        case "literal_error" if place[-1] == "key":
-            return (
-                f"{where}: A key never stands in a document, where it would be kept and copied. Name its file with "
-                'key_file, or write key = "stdin". If this was a key, replace it at Noojee.'
-            )
-        case "literal_error":
-            return f"{where} must be one of: {message.removeprefix('Input should be ').replace(' or ', ', ')}."
-        case _:
-            return f"{where} {_SENTENCES.get(kind, 'is not what may stand there')}."
-
-
-def _render_place(place: Iterable[int | str]) -> str:
-    """
-    `callers[2].grants[0].operations`. A name that was made up is not repeated.
-    """
-    told = ""
-    for each in place:
-        if isinstance(each, int):
-            told += f"[{each}]"
-        else:
-            told += f"{'.' if told else ''}{each if _SPEAKABLE.fullmatch(each) else '(a name that is not shown)'}"
-    return told or "The document"
 
 
 def _find_doubles(declaration: Declaration) -> Iterable[str]:

@@ -8,14 +8,24 @@ to be another is taken back, and a new one given.
 from __future__ import annotations
 
 from ipaddress import ip_network
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gateway.access.limits import Limits
 from gateway.access.rules import reach
 from gateway.administration import callers, grants
-from gateway.administration.caller_limits import limit, render_rate
-from gateway.administration.declaration import ANYWHERE, refuse_at
-from gateway.administration.declaration_step import Action, Left, Step, compare
+from gateway.administration.caller_limits import limit
+from gateway.administration.declaration_changes import (
+    add_caller,
+    add_grant,
+    change_caller,
+    describe_caller,
+    disable_caller,
+    enable_caller,
+    remove_caller,
+    remove_grant,
+)
+from gateway.administration.declaration_faults import refuse_at
+from gateway.administration.declaration_step import Left, compare
 from gateway.administration.grant_rules import parse_rules
 from gateway.errors import OperatorError
 from gateway.registry.rows import CallerRow, GrantRow
@@ -25,10 +35,8 @@ if TYPE_CHECKING:
 
     from gateway.access.credential import Credential
     from gateway.administration.declaration import CallerPart, Declaration, GrantPart
-    from gateway.administration.declaration_step import Draft, Present
-    from gateway.administration.desk import Desk
+    from gateway.administration.declaration_step import Draft, Present, Step
     from gateway.noojee.catalogue import Operation
-    from gateway.secret import Secret
 
 __all__ = ["CallerPlanner"]
 
@@ -73,7 +81,7 @@ class CallerPlanner:
             self._plan_grants(part, place)
             if (row := self._present.callers.get(part.name)) is not None and not row.is_enabled and not part.disabled:
                 # The last of all: whoever was shut out comes back to what the document says, and nothing more.
-                self._widen(part.name, _enable_caller(part.name))
+                self._widen(part.name, enable_caller(part.name))
 
     def _remove_surplus(self) -> None:
         declared = {part.name for part in self._declaration.callers}
@@ -84,26 +92,19 @@ class CallerPlanner:
                 self._draft.left.append(Left("caller", name))
                 continue
             details = {"tokens": self._present.token_counts[name], "grants": len(self._present.grants[name])}
-            self._narrow(name, _remove_caller(name, details))
+            self._narrow(name, remove_caller(name, details))
 
     def _plan_caller(self, part: CallerPart) -> None:
         wanted, row = _as_row(part), self._present.callers.get(part.name)
-        values = {
-            "networks": list(wanted.networks),
-            "query_token_allowed": wanted.query_token_allowed,
-            "rate": part.limits.rate,
-            "burst": _as_text(part.limits.burst),
-            "concurrency": _as_text(part.limits.concurrency),
-        }
         if row is None:
-            self._draft.first.append(_add_caller(wanted, values))
+            self._draft.first.append(add_caller(wanted))
             if part.disabled:
-                self._draft.first.append(_disable_caller(part.name))
+                self._draft.first.append(disable_caller(part.name))
             return
         if row.is_enabled and part.disabled:
-            self._narrow(part.name, _disable_caller(part.name))
-        if details := compare(_describe(row), _describe(wanted)):
-            step = _change_caller(part.name, details, values)
+            self._narrow(part.name, disable_caller(part.name))
+        if details := compare(describe_caller(row), describe_caller(wanted)):
+            step = change_caller(wanted, details)
             # Between the grants that are taken back and those that are given, whichever it does.
             (self._narrow if _only_narrows(row, wanted) else self._widen)(part.name, step)
 
@@ -133,14 +134,14 @@ class CallerPlanner:
         for where, row in wanted:
             self._check(row, staying, where, has_surplus=bool(surplus) and not self._prune)
             staying.append(row)
-            self._widen(part.name, _add_grant(row))
+            self._widen(part.name, add_grant(row))
 
     def _take_back(self, caller: str, surplus: Sequence[GrantRow]) -> None:
         for row in surplus:
             if not self._prune:
                 self._draft.left.append(Left("grant", row.grant_id, caller))
                 continue
-            self._narrow(caller, _remove_grant(row))
+            self._narrow(caller, remove_grant(row))
 
     def _check_name(self, grant: GrantPart, place: str) -> None:
         if grant.credential not in self._credentials:
@@ -210,28 +211,8 @@ def _as_text(count: int | None) -> str | None:
     return str(count) if count is not None else None
 
 
-def _describe(row: CallerRow) -> dict[str, object]:
-    """
-    A caller as it is stored, for comparing: a limit that is not set is `default`, whatever that is.
-    """
-    return {
-        "networks": sorted(row.networks) or ANYWHERE,
-        "query_token_allowed": row.query_token_allowed,
-        "rate": render_rate(row.rate_per_second) if row.rate_per_second is not None else "default",
-        "burst": row.burst or "default",
-        "concurrency": row.concurrency or "default",
-    }
-
-
 def _identify(row: GrantRow) -> tuple[object, ...]:
     return row.credential_name, frozenset(row.operations), frozenset(row.rules), row.allow_unique_ids
-
-
-def _describe_grant(row: GrantRow) -> dict[str, object]:
-    hidden = ("grant_id", "caller")
-    return {
-        name: value for name, value in grants.render(row).items() if name not in hidden and value not in ([], False)
-    }
 
 
 def _only_narrows(old: CallerRow, new: CallerRow) -> bool:
@@ -256,53 +237,4 @@ def _is_within(inner: Sequence[str], outer: Sequence[str]) -> bool:
     return bool(inner) and all(
         any(each.version == network.version and network.subnet_of(each) for each in wide)  # type: ignore[arg-type]
         for network in map(ip_network, inner)
-    )
-
-
-def _add_caller(row: CallerRow, values: Mapping[str, Any]) -> Step:
-    return Step(Action.ADD, "caller", row.name, _describe(row), lambda desk, _: callers.add(desk, row.name, **values))
-
-
-def _change_caller(name: str, details: Mapping[str, object], values: Mapping[str, Any]) -> Step:
-    values = {**values, **{limit: values[limit] or "default" for limit in ("rate", "burst", "concurrency")}}
-    return Step(Action.CHANGE, "caller", name, details, lambda desk, _: callers.change(desk, name, **values))
-
-
-def _enable_caller(name: str) -> Step:
-    details = {"state": ["disabled", "active"]}
-    return Step(Action.CHANGE, "caller", name, details, lambda desk, _: callers.enable(desk, name))
-
-
-def _disable_caller(name: str) -> Step:
-    details = {"state": ["active", "disabled"]}
-    return Step(Action.CHANGE, "caller", name, details, lambda desk, _: callers.disable(desk, name))
-
-
-def _remove_caller(name: str, details: Mapping[str, object]) -> Step:
-    return Step(Action.REMOVE, "caller", name, details, lambda desk, _: callers.remove(desk, name))
-
-
-def _add_grant(row: GrantRow) -> Step:
-    def make(desk: Desk, keys: Mapping[str, Secret]) -> None:
-        del keys
-        grants.add(
-            desk,
-            row.caller_name,
-            credential=row.credential_name,
-            operations=row.operations,
-            rules=row.rules,
-            allow_unique_ids=row.allow_unique_ids,
-        )
-
-    return Step(Action.ADD, "grant", "", _describe_grant(row), make, row.caller_name)
-
-
-def _remove_grant(row: GrantRow) -> Step:
-    return Step(
-        Action.REMOVE,
-        "grant",
-        row.grant_id,
-        _describe_grant(row),
-        lambda desk, _: grants.remove(desk, row.grant_id),
-        row.caller_name,
     )

@@ -54,8 +54,18 @@ def export(desk: Desk) -> tuple[dict[str, Any], list[str]]:
 
 
 def _describe_upstream(upstream: Upstream) -> dict[str, Any]:
-    part = {"name": upstream.name, "url": upstream.url, "auth": upstream.auth.value}
-    return part if upstream.ca_pem is None else {**part, "ca_pem": upstream.ca_pem}
+    part: dict[str, Any] = {"name": upstream.name, "url": upstream.url, "auth": upstream.auth.value}
+    if upstream.ca_pem is not None:
+        part["ca_pem"] = upstream.ca_pem
+    if upstream.proxy is not None:
+        part["proxy"] = upstream.proxy.url
+        if upstream.proxy.user is not None:
+            part["proxy_password"] = "stdin"  # noqa: S105 - where it comes from
+    if upstream.pins:
+        part["pins"] = list(upstream.pins)
+    if upstream.allow_old_tls:
+        part["allow_old_tls"] = True
+    return part
 
 
 def _describe_credential(credential: Credential) -> dict[str, Any]:

@@ -10,8 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.administration.declaration_callers import CallerPlanner
+from gateway.administration.declaration_faults import refuse_at
+from gateway.administration.declaration_keys import check_password
 from gateway.administration.declaration_step import Draft, Plan, Present
 from gateway.administration.declaration_upstreams import CredentialPlanner
+from gateway.administration.names import check_key
 from gateway.errors import OperatorError, OperatorReason
 
 if TYPE_CHECKING:
@@ -60,7 +63,7 @@ def carry_out(
 
     Args:
         plan: As it was shown.
-        keys: By credential's name, those of `plan.keys_to_enter`.
+        keys: Those of `plan.keys_to_enter`, by their names.
 
     Raises:
         OperatorError: `in_use` when another verb has changed what was planned for: nothing was done. Else what a step
@@ -68,6 +71,8 @@ def carry_out(
     """
     if not plan.steps:
         return
+    for name, key in keys.items():
+        _check_entered(name, key)
     with desk.holding():
         again = make_plan(desk, declaration, folder=folder, prune=prune)
         if again.render() != plan.render():
@@ -85,3 +90,16 @@ def carry_out(
                     f"{error.detail} That was step {made + 1} of {len(again.steps)}; those before it are made. The "
                     "same command again goes on from here.",
                 ) from error
+
+
+def _check_entered(name: str, key: Secret) -> None:
+    """
+    Refuse now what a step in the middle would refuse.
+    """
+    if " " in name:
+        check_password(key, name)
+        return
+    try:
+        check_key(key)
+    except OperatorError as error:
+        raise refuse_at(name, error.detail) from None

@@ -83,8 +83,8 @@ class Plan:
     Attributes:
         steps: In the order in which they are made.
         notes: What the operator should know; whole sentences.
-        keys: By credential's name, from files, those that steps need.
-        keys_to_enter: The credentials whose keys must be entered, in the document's order.
+        keys: By credential's name, from files, those that steps need; and passwords of proxies.
+        keys_to_enter: The names of those that must be entered, in the document's order.
     """
 
     steps: Sequence[Step]

@@ -8,22 +8,35 @@ one's place. One that is gone is no fault while the key is held: a key that lies
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gateway.access.credential import Credential, Kind
-from gateway.administration import credentials, upstreams
-from gateway.administration.declaration import refuse_at
-from gateway.administration.declaration_keys import read_ca_file, read_key
-from gateway.administration.declaration_step import Action, Left, Step, compare
+from gateway.access.pin import parse_pin
+from gateway.access.proxy import parse_proxy
+from gateway.administration import upstreams
+from gateway.administration.declaration_changes import (
+    add_credential,
+    add_upstream,
+    change_upstream,
+    describe_credential,
+    describe_upstream,
+    name_password,
+    remove_credential,
+    remove_upstream,
+    rotate_credential,
+)
+from gateway.administration.declaration_faults import refuse_at
+from gateway.administration.declaration_keys import check_password, read_ca_file, read_key, read_secret_file
+from gateway.administration.declaration_step import Left, compare
 from gateway.errors import OperatorError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from gateway.access.proxy import Proxy
     from gateway.access.upstream import Upstream
     from gateway.administration.declaration import CredentialPart, Declaration, UpstreamPart
-    from gateway.administration.declaration_step import Draft, Present
+    from gateway.administration.declaration_step import Draft, Present, Step
     from gateway.administration.desk import Desk
     from gateway.secret import Secret
 
@@ -42,8 +55,8 @@ class CredentialPlanner:
         prune: Whether what the document does not have is removed.
 
     Attributes:
-        keys: By credential's name, those read from files that steps need.
-        keys_to_enter: The credentials whose keys must be entered.
+        keys: By credential's name, those read from files that steps need; and passwords of proxies.
+        keys_to_enter: The names of those that must be entered.
         credentials: As they will be, by name.
     """
 
@@ -96,8 +109,8 @@ class CredentialPlanner:
             self._draft.left += [Left("upstream", each.name) for each in surplus_upstreams]
             self._draft.left += [Left("credential", each.name) for each in surplus]
             return
-        self._draft.grounds += [_remove_credential(each) for each in surplus]
-        self._draft.grounds += [_remove_upstream(each) for each in surplus_upstreams]
+        self._draft.grounds += [remove_credential(each) for each in surplus]
+        self._draft.grounds += [remove_upstream(each) for each in surplus_upstreams]
 
     def _plan_upstream(self, part: UpstreamPart, place: str) -> None:
         ca_pem = part.ca_pem
@@ -107,22 +120,27 @@ class CredentialPlanner:
             wanted = upstreams.parse_upstream(part.name, url=part.url, auth=part.auth, ca_pem=ca_pem)
         except OperatorError as error:
             raise refuse_at(place, error.detail) from None
-        self._upstreams[part.name] = wanted
-        values = {"url": part.url, "auth": part.auth, "ca_pem": ca_pem}
         present = self._present.upstreams.get(part.name)
-        if present is not None:  # the document says nothing of the way to it, which stays
-            wanted = self._upstreams[part.name] = dataclasses.replace(
-                wanted, proxy=present.proxy, pins=present.pins, allow_old_tls=present.allow_old_tls
-            )
+        proxy = parse_proxy(part.proxy) if part.proxy is not None else None
+        is_same_proxy = present is not None and _identify(present.proxy) == _identify(proxy)
+        if proxy is not None and proxy.user is not None and not is_same_proxy:
+            self._need_password(part, place)
+        wanted = self._upstreams[part.name] = dataclasses.replace(
+            wanted,
+            # What is sealed for the present proxy's user stays; it can be compared with nothing.
+            proxy=present.proxy if present is not None and is_same_proxy else proxy,
+            pins=tuple(dict.fromkeys(map(parse_pin, part.pins))),
+            allow_old_tls=part.allow_old_tls,
+        )
         if present is None:
-            self._draft.first.append(_add_upstream(wanted, values))
+            self._draft.first.append(add_upstream(wanted))
         elif present != wanted:
             moved = self._find_moved(present, wanted, place)
             self._moved.update(moved)
-            details = compare(_describe_upstream(present), _describe_upstream(wanted))
+            details = compare(describe_upstream(present), describe_upstream(wanted))
             if present.ca_pem != wanted.ca_pem:
                 details["ca"] = [present.ca_pem is not None, wanted.ca_pem is not None]
-            self._changes.append(_change_upstream(part.name, details, values, moved))
+            self._changes.append(change_upstream(wanted, details, moved, is_same_proxy=is_same_proxy))
 
     def _find_moved(self, present: Upstream, wanted: Upstream, place: str) -> list[str]:
         """
@@ -155,12 +173,12 @@ class CredentialPlanner:
             self._need_key(part, key, place)
             # Nobody can use a new one yet; one that grants name already gives access back.
             is_new = present is None and all(each.name != part.upstream for each in self._changes)
-            (self._draft.first if is_new else self._draft.grounds).append(_add_credential(part))
+            (self._draft.first if is_new else self._draft.grounds).append(add_credential(part))
         elif part.name in self._moved:
             self._need_key(part, key, place)
         elif key is not None and self._present.fingerprints[part.name] != self._fingerprint(key):
             self.keys[part.name] = key
-            self._draft.grounds.append(_rotate_credential(part.name))
+            self._draft.grounds.append(rotate_credential(part.name))
         elif part.key_file is not None and key is None:
             self._draft.notes.append(f"{place}.key_file: There is no such file; the key that is held stays.")
         sealed = present.sealed if present is not None and present.sealed is not None else _REVIVED
@@ -168,6 +186,17 @@ class CredentialPlanner:
         self.credentials[part.name] = Credential(
             credential_id, part.name, upstream, Kind(part.kind), part.owner, sealed
         )
+
+    def _need_password(self, part: UpstreamPart, place: str) -> None:
+        if part.proxy_password_file is None:
+            self.keys_to_enter.append(name_password(part.name))
+            return
+        where = f"{place}.proxy_password_file"
+        password = read_secret_file(self._folder / part.proxy_password_file, where)
+        if password is None:
+            raise refuse_at(where, "There is no such file, and the password is needed")
+        check_password(password, where)
+        self.keys[name_password(part.name)] = password
 
     def _need_key(self, part: CredentialPart, key: Secret | None, place: str) -> None:
         if part.key_file is None:
@@ -185,8 +214,8 @@ def _check_identity(present: Credential, part: CredentialPart, place: str) -> No
     """
     A key belongs to one upstream and one user for as long as it has its name, for grants name it.
     """
-    before = _describe_credential(present.upstream.name, present.kind, present.owner)
-    differing = compare(before, _describe_credential(part.upstream, part.kind, part.owner))
+    before = describe_credential(present.upstream.name, present.kind, present.owner)
+    differing = compare(before, describe_credential(part.upstream, part.kind, part.owner))
     if differing:
         raise refuse_at(
             f"{place}.{next(iter(differing))}",
@@ -195,60 +224,5 @@ def _check_identity(present: Credential, part: CredentialPart, place: str) -> No
         )
 
 
-def _describe_upstream(upstream: Upstream) -> dict[str, object]:
-    return {"url": upstream.url, "auth": upstream.auth.value, "ca": upstream.ca_pem is not None}
-
-
-def _describe_credential(upstream: str, kind: str, owner: str | None) -> dict[str, object]:
-    return {"upstream": upstream, "kind": str(kind), "owner": owner}
-
-
-def _add_upstream(upstream: Upstream, values: Mapping[str, str | None]) -> Step:
-    def make(desk: Desk, keys: Mapping[str, Secret]) -> None:
-        del keys
-        upstreams.add(desk, upstream.name, url=upstream.url, auth=values["auth"], ca_pem=values["ca_pem"])
-
-    return Step(Action.ADD, "upstream", upstream.name, _describe_upstream(upstream), make)
-
-
-def _change_upstream(name: str, details: Mapping[str, object], values: Mapping[str, Any], moved: Sequence[str]) -> Step:
-    def make(desk: Desk, keys: Mapping[str, Secret]) -> None:
-        changed = {**values, "ca_pem": values["ca_pem"] or ""}
-        upstreams.change(desk, name, **changed, keys={each: keys[each] for each in moved})
-
-    return Step(Action.CHANGE, "upstream", name, details, make)
-
-
-def _remove_upstream(upstream: Upstream) -> Step:
-    return Step(
-        Action.REMOVE,
-        "upstream",
-        upstream.name,
-        _describe_upstream(upstream),
-        lambda desk, _: upstreams.remove(desk, upstream.name),
-    )
-
-
-def _add_credential(part: CredentialPart) -> Step:
-    def make(desk: Desk, keys: Mapping[str, Secret]) -> None:
-        credentials.add(desk, part.name, upstream=part.upstream, kind=part.kind, owner=part.owner, key=keys[part.name])
-
-    details = _describe_credential(part.upstream, part.kind, part.owner)
-    return Step(Action.ADD, "credential", part.name, details, make)
-
-
-def _rotate_credential(name: str) -> Step:
-    details = {"key": ["the key that is held", "the key in key_file"]}
-    return Step(
-        Action.CHANGE, "credential", name, details, lambda desk, keys: credentials.rotate(desk, name, key=keys[name])
-    )
-
-
-def _remove_credential(credential: Credential) -> Step:
-    return Step(
-        Action.REMOVE,
-        "credential",
-        credential.name,
-        _describe_credential(credential.upstream.name, credential.kind, credential.owner),
-        lambda desk, _: credentials.remove(desk, credential.name),
-    )
+def _identify(proxy: Proxy | None) -> tuple[object, ...] | None:
+    return (proxy.host, proxy.port, proxy.user) if proxy is not None else None

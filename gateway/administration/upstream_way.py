@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from gateway.custody import Ring
     from gateway.secret import Secret
 
-__all__ = ["NONE", "describe_way", "needs_password", "set_way"]
+__all__ = ["NONE", "PASSWORD_LIMIT", "describe_way", "needs_password", "set_way"]
 
 NONE = "none"
 """In place of a proxy or a pin: from now on without."""
 
-_PASSWORD_LIMIT = 256
+PASSWORD_LIMIT = 256
 
 
 def needs_password(proxy: str | None) -> bool:
@@ -108,9 +108,9 @@ def _seal(proxy: Proxy, password: Secret | None, ring: Ring, upstream_name: str)
             raise _invalid("A password needs a user: write the proxy as http://USER@HOST:PORT.")
         return proxy
     text = password.reveal() if password is not None else ""
-    if password is None or not text.isprintable() or not 1 <= len(text) <= _PASSWORD_LIMIT:
+    if password is None or not text.isprintable() or not 1 <= len(text) <= PASSWORD_LIMIT:
         raise _invalid(
-            f"The proxy's user needs a password, 1 to {_PASSWORD_LIMIT} printable characters on standard input."
+            f"The proxy's user needs a password, 1 to {PASSWORD_LIMIT} printable characters on standard input."
         )
     return dataclasses.replace(proxy, sealed=seal_proxy_password(ring, password, upstream_name, proxy))
 

@@ -125,7 +125,24 @@ callers:
             {"upstreams": [{"name": "n", "url": "https://x", "auth": KEY}]},
             "upstreams[0].auth must be one of: 'api-key',",
         ),
-        ({"credentials": [{**GLOBAL, "key": KEY}]}, "credentials[0].key: A key never stands in a document"),
+        (
+            {"upstreams": [{"name": "n", "url": "https://x", "proxy_password": KEY}]},
+            "upstreams[0].proxy_password: A secret never stands in a document",
+        ),
+        (
+            {"upstreams": [{"name": "n", "url": "https://x", "proxy": f"http://u:{KEY}@p:1"}]},
+            "upstreams[0].proxy: the proxy's password is given on standard input",
+        ),
+        (
+            {"upstreams": [{"name": "n", "url": "https://x", "proxy": "http://u@p:1"}]},
+            "upstreams[0]: A proxy with a user, and no other, needs one of",
+        ),
+        (
+            {"upstreams": [{"name": "n", "url": "https://x", "allow_old_tls": True}]},
+            "upstreams[0]: allow_old_tls is taken only together with pins",
+        ),
+        ({"upstreams": [{"name": "n", "url": "https://x", "pins": [KEY]}]}, "upstreams[0].pins[0]: a pin is sha256//"),
+        ({"credentials": [{**GLOBAL, "key": KEY}]}, "credentials[0].key: A secret never stands in a document"),
         ({"credentials": [{**GLOBAL, "key_file": "x"}]}, "credentials[0]: Say where its key comes from:"),
         ({"credentials": [{**GLOBAL, "owner": "alice"}]}, "credentials[0]: A global credential acts for no user:"),
         ({"credentials": [{**GLOBAL, "kind": "user"}]}, "credentials[0]: A user credential needs owner:"),
