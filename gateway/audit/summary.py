@@ -34,20 +34,21 @@ class AnonymousSummary:
     """
 
     def __init__(self) -> None:
-        self._counts: dict[str, Counter[str]] = {}
+        self._counts: dict[tuple[str, str], Counter[str]] = {}
 
-    def count(self, reason: str, peer: str) -> None:
+    def count(self, reason: str, peer: str, client: str | None = None) -> None:
         """
         One more request was refused.
 
         Args:
             reason: A reason code and so one of few.
             peer: The address it came from.
+            client: The caller's own, where the peer is a trusted proxy that told it.
         """
-        network = find_network(peer)
-        if network not in self._counts and len(self._counts) >= NETWORKS_LIMIT:
-            network = OTHER_NETWORKS
-        self._counts.setdefault(network, Counter())[reason] += 1
+        networks = find_network(peer), find_network(client) if client is not None else ""
+        if networks not in self._counts and len(self._counts) >= NETWORKS_LIMIT:
+            networks = OTHER_NETWORKS, ""
+        self._counts.setdefault(networks, Counter())[reason] += 1
 
     def take(self, now: datetime) -> list[Event]:
         """
@@ -62,9 +63,10 @@ class AnonymousSummary:
                 "at": at,
                 "tag": Tag.ANONYMOUS_SUMMARISED,
                 "counts": dict(sorted(by_reason.items())),
-                "peer": network,
+                "peer": peer,
+                "client": client or None,
             }
-            for network, by_reason in sorted(counts.items())
+            for (peer, client), by_reason in sorted(counts.items())
         ]
 
     def __repr__(self) -> str:

@@ -275,6 +275,8 @@ def _plan(settings: Settings) -> WorkerPlan:
         snapshot_max_age_seconds=settings.snapshot_max_age.total_seconds(),
         drain_seconds=settings.drain_timeout.total_seconds(),
         journal_reserve_bytes=settings.journal_reserve,
+        trusted_proxies=tuple(settings.trusted_proxies.split()),
+        forwarded_header=settings.forwarded_header,
     )
 
 

@@ -47,21 +47,33 @@ class Authenticator:
 
     Args:
         fingerprint: Keyed mark of a text, to recognise an API key that we hold.
-        key_presented: Called with the credential's name (None where we hold no such key), the carrier and the peer when
-            a text is a Noojee key by its form or is one that we hold, once a request. Never gets the text.
+        key_presented: Called with the credential's name (None where we hold no such key), the carrier, the peer and the
+            client when a text is a Noojee key by its form or is one that we hold, once a request. Never gets the text.
     """
 
     def __init__(
-        self, *, fingerprint: Callable[[str], bytes], key_presented: Callable[[str | None, Carrier, str], None]
+        self,
+        *,
+        fingerprint: Callable[[str], bytes],
+        key_presented: Callable[[str | None, Carrier, str, str | None], None],
     ) -> None:
         self._fingerprint = fingerprint
         self._key_presented = key_presented
 
     def authenticate(
-        self, snapshot: Snapshot, headers: Sequence[tuple[bytes, bytes]], query: bytes, peer: str, now: datetime
+        self,
+        snapshot: Snapshot,
+        headers: Sequence[tuple[bytes, bytes]],
+        query: bytes,
+        peer: str,
+        now: datetime,
+        client: str | None = None,
     ) -> Standing:
         """
         The standing of whoever presents these headers and this query.
+
+        Args:
+            client: The caller's own address, where the peer is a trusted proxy that told it.
 
         Raises:
             CallerError: `token_missing`, `upstream_key_presented` (told before ambiguity), `token_ambiguous`,
@@ -76,7 +88,7 @@ class Authenticator:
             digest = digest_token(text)
             if digest in snapshot.tokens:
                 return _find_standing(snapshot, digest, carrier, now, in_query=carrier is Carrier.QUERY)
-        self._notice_keys(snapshot, presented, peer)
+        self._notice_keys(snapshot, presented, peer, client)
         if any(has_upstream_key_form(each.text) for each in presented):
             raise CallerError(Reason.UPSTREAM_KEY_PRESENTED)
         text, carrier = presented[0].text, presented[0].carrier
@@ -88,7 +100,7 @@ class Authenticator:
         in_query = any(each.carrier is Carrier.QUERY for each in presented)
         return _find_standing(snapshot, digest, carrier, now, in_query=in_query)
 
-    def _notice_keys(self, snapshot: Snapshot, presented: Sequence[Presented], peer: str) -> None:
+    def _notice_keys(self, snapshot: Snapshot, presented: Sequence[Presented], peer: str, client: str | None) -> None:
         """
         Tell of one sighting a request: rather of a key that we hold than of what only looks like one.
 
@@ -103,7 +115,7 @@ class Authenticator:
                 sightings.append((held_as, each.carrier))
         if sightings:
             held_as, carrier = next((each for each in sightings if each[0] is not None), sightings[0])
-            self._key_presented(held_as, carrier, peer)
+            self._key_presented(held_as, carrier, peer, client)
 
 
 def renew(standing: Standing, snapshot: Snapshot, now: datetime) -> Standing:

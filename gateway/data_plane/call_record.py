@@ -56,6 +56,7 @@ class CallRecord:
         parameters: In their redacted form.
         started_at: Monotonic seconds at which the present attempt began, for the first one the call.
         attempt: Which attempt of the call this is, from 1.
+        client: The caller's address, where a trusted proxy told it.
     """
 
     request_id: str
@@ -68,6 +69,7 @@ class CallRecord:
     body_bytes: int | None = None
     body_hmac: str | None = None
     attempt: int = 1
+    client: str | None = None
 
     def begin_again(self, now: float) -> None:
         """
@@ -135,6 +137,8 @@ class CallRecord:
             "carrier": standing.carrier,
             "peer": self.peer,
         }
+        if self.client is not None:
+            fields["client"] = self.client
         if self.operation is not None:
             fields["operation"] = self.operation.name
         if grant is not None:

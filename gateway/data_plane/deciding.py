@@ -155,7 +155,7 @@ class Deciding:
 
     def _check_caller(self, call: Call, standing: Standing) -> None:
         caller = standing.caller
-        if caller.networks and not caller.allows_network(_parse_address(call.peer)):
+        if caller.networks and not caller.allows_network(_parse_address(call.client or call.peer)):
             raise CallerError(Reason.NETWORK_NOT_ALLOWED)
         if standing.in_query and not caller.query_token_allowed:
             raise CallerError(Reason.QUERY_TOKEN_NOT_ALLOWED)

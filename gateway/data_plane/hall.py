@@ -46,6 +46,10 @@ class Admission(enum.Enum):
     """Too many wait for that: closed, no byte of a request having been read."""
 
 
+def _trust_nobody(_peer: str) -> bool:
+    return False
+
+
 class Hall:
     """
     The hall behind the doors.
@@ -56,6 +60,7 @@ class Hall:
         app: The ASGI application for `/healthz` and `/readyz`.
         refused: Told once of each request that the door itself refused, with the peer's address.
         bounds: The bounds of a connection.
+        trusts: Whether an address is a trusted proxy's. All callers behind it come as one source, so it has no share.
 
     Attributes:
         doors: The open connections, those that are refused or closing included.
@@ -70,10 +75,12 @@ class Hall:
         app: bridge.Application,
         refused: Callable[[Reason, str], None],
         bounds: Bounds | None = None,
+        trusts: Callable[[str], bool] = _trust_nobody,
     ) -> None:
         self._handle = handle
         self.app = app
         self._refused = refused
+        self._trusts = trusts
         self.bounds = bounds or Bounds()
         self.doors: set[Door] = set()
         self.running: set[asyncio.Task[None]] = set()
@@ -116,7 +123,8 @@ class Hall:
         """
         self.doors.add(door)
         source = _find_source(peer)
-        if self.admitted < self.bounds.connections and self._admitted_by_source[source] < self.bounds.source_share:
+        has_share = self._admitted_by_source[source] < self.bounds.source_share or self._trusts(peer)
+        if self.admitted < self.bounds.connections and has_share:
             self.admitted += 1
             self._admitted_by_source[source] += 1
             return Admission.SERVED

@@ -45,6 +45,7 @@ class Call:
         http_version: `1.0` or `1.1`.
         headers: In order; names in lower case, values without the white space around them.
         peer: IP address of the socket, without port; IPv4-mapped IPv6 as IPv4.
+        client: The caller's own address, where the peer is a trusted proxy that told it; set by the pipeline.
         task: The one that handles it.
         has_left: Whether the caller is gone: after a reset, and after a FIN, as nginx counts it (499), because a closed
             socket and a half-closed one look the same from here. On plain TCP an answer that is sent all the same still
@@ -57,6 +58,7 @@ class Call:
         "_body",
         "_door",
         "_leaving",
+        "client",
         "declared_length",
         "expects_continue",
         "has_body",
@@ -79,6 +81,7 @@ class Call:
         self.http_version = head.version
         self.headers = tuple(head.headers)
         self.peer = peer
+        self.client: str | None = None
         self.task: asyncio.Task[None] = None  # type: ignore[assignment] # set by the door, before its first step
         self.has_left = False
         self._leaving: Callable[[], None] | None = None

@@ -28,15 +28,18 @@ class KeySightings:
     def __init__(self) -> None:
         self._told_at: dict[str, float] = {}
 
-    def notice(self, credential_name: str | None, carrier: str, peer: str, now: float) -> Event | None:
+    def notice(
+        self, credential_name: str | None, carrier: str, peer: str, now: float, client: str | None = None
+    ) -> Event | None:
         """
         The event to record, or None when one was recorded for this network within the last minute.
 
         Args:
             credential_name: The credential that holds the key; None where we hold no such key.
             now: Monotonic seconds.
+            client: The caller's own address, where the peer is a trusted proxy that told it; its network counts then.
         """
-        network = find_network(peer)
+        network = find_network(client or peer)
         told_at = self._told_at.get(network)
         if told_at is not None and now - told_at < _INTERVAL_SECONDS:
             return None
@@ -46,6 +49,8 @@ class KeySightings:
                 return None  # a thousand networks a minute is a flood; the anonymous summary still counts each
         self._told_at[network] = now
         event: dict[str, object] = {"tag": Tag.UPSTREAM_KEY_PRESENTED, "carrier": carrier, "peer": peer}
+        if client is not None:
+            event["client"] = client
         if credential_name is not None:
             event["subject"] = credential_name
         return event

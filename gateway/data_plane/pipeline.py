@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from gateway.data_plane.answer import Answer
     from gateway.data_plane.authentication import Authenticator, Standing
     from gateway.data_plane.deciding import Deciding
+    from gateway.data_plane.forwarded import Forwarding
     from gateway.data_plane.inbound import Call
     from gateway.data_plane.running import Running
     from gateway.data_plane.snapshots import Snapshots
@@ -64,7 +65,8 @@ class Pipeline:
         permits: What callers have left of their limits.
         denials: Which denial gets a record of its own.
         clock: Tells the time.
-        refused: Called with the reason and the peer of each request without a valid token, to be counted.
+        forwarding: Whose word is taken for where a call comes from.
+        refused: Called with the reason, the peer and the client of each request without a valid token, to be counted.
     """
 
     def __init__(
@@ -79,7 +81,8 @@ class Pipeline:
         permits: Permits,
         denials: Denials,
         clock: Clock,
-        refused: Callable[[Reason, str], None],
+        forwarding: Forwarding,
+        refused: Callable[[Reason, str, str | None], None],
     ) -> None:
         self._journal = journal
         self._snapshots = snapshots
@@ -90,6 +93,7 @@ class Pipeline:
         self._permits = permits
         self._denials = denials
         self._clock = clock
+        self._forwarding = forwarding
         self._refused = refused
 
     async def handle(self, call: Call, answer: Answer) -> None:
@@ -111,7 +115,7 @@ class Pipeline:
             await answer.send(*render(Reason.REQUEST_MALFORMED, call.request_id, "The body ended before its length."))
 
     async def _serve(self, call: Call, answer: Answer, running: RunningCall) -> None:
-        record = CallRecord(call.request_id, running.standing, call.peer, self._clock.monotonic())
+        record = CallRecord(call.request_id, running.standing, call.peer, self._clock.monotonic(), client=call.client)
         try:
             request = await self._deciding.decide(call, running, record)
             permit = self._take_permit(record)
@@ -143,17 +147,18 @@ class Pipeline:
         Step 2; every refusal here is of somebody without a valid token, and is counted rather than recorded.
         """
         try:
+            call.client = self._forwarding.find_client(call.peer, call.headers)
             if call.method not in {"POST", "GET"}:
                 raise CallerError(Reason.METHOD_NOT_ALLOWED)
             _, query = split_target(call.target)
             return self._authenticator.authenticate(
-                self._snapshots.current, call.headers, query, call.peer, self._clock.now()
+                self._snapshots.current, call.headers, query, call.peer, self._clock.now(), call.client
             )
         except CallerError as refusal:
             reason = refusal.reason
             if reason is Reason.TOKEN_MISSING and call.method == "GET":
                 reason = Reason.METHOD_NOT_ALLOWED
-            self._refused(reason, call.peer)
+            self._refused(reason, call.peer, call.client)
             raise (refusal if reason is refusal.reason else CallerError(reason)) from None
 
     async def _attempt(

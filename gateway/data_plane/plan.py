@@ -37,6 +37,8 @@ class WorkerPlan:
     drain_seconds: float = 10.0
     journal_reserve_bytes: int = 0
     snapshot_max_age_seconds: float = 24 * 3600.0
+    trusted_proxies: tuple[str, ...] = ()
+    forwarded_header: str = "x-forwarded-for"
 
     def render(self) -> dict[str, Any]:
         """
@@ -50,5 +52,6 @@ class WorkerPlan:
         What `render` made.
         """
         paths = {name: Path(fields[name]) for name in _PATHS}
+        proxies = {"trusted_proxies": tuple(fields["trusted_proxies"])}
         parts = {"bounds": Bounds(**fields["bounds"]), "timeouts": Timeouts(**fields["timeouts"])}
-        return cls(**{**fields, **paths, **parts})
+        return cls(**{**fields, **paths, **parts, **proxies})

@@ -23,6 +23,7 @@ from gateway.custody import AuditKey, Ring
 from gateway.data_plane.app import create_app
 from gateway.data_plane.authentication import Authenticator
 from gateway.data_plane.deciding import Deciding
+from gateway.data_plane.forwarded import Forwarding
 from gateway.data_plane.hall import Hall
 from gateway.data_plane.key_sightings import KeySightings
 from gateway.data_plane.listening_post import ListeningPost
@@ -92,6 +93,7 @@ class Worker:
         self._upstreams = PooledUpstreams(
             ring=ring, timeouts=plan.timeouts, clock=clock, hash_pair_seconds=plan.hash_pair_seconds
         )
+        forwarding = Forwarding(plan.trusted_proxies, plan.forwarded_header)
         self._pipeline = Pipeline(
             journal=journal,
             snapshots=self._snapshots,
@@ -102,6 +104,7 @@ class Worker:
             permits=self._permits,
             denials=self._denials,
             clock=clock,
+            forwarding=forwarding,
             refused=self._count_refusal,
         )
         self._hall = Hall(
@@ -109,6 +112,7 @@ class Worker:
             app=create_app(self.readiness),
             refused=self._count_refusal,
             bounds=plan.bounds,
+            trusts=forwarding.trusts,
         )
         self._post = ListeningPost(
             plan.run_dir / f"{journal.stream}.sock", self._snapshots, ring, readiness=self.readiness
@@ -241,11 +245,11 @@ class Worker:
             number_country=self._plan.number_country,
         )
 
-    def _count_refusal(self, reason: Reason, peer: str) -> None:
-        self._summary.count(reason.code, peer)
+    def _count_refusal(self, reason: Reason, peer: str, client: str | None = None) -> None:
+        self._summary.count(reason.code, peer, client)
 
-    def _record_sighting(self, credential_name: str | None, carrier: str, peer: str) -> None:
-        event = self._sightings.notice(credential_name, carrier, peer, self._clock.monotonic())
+    def _record_sighting(self, credential_name: str | None, carrier: str, peer: str, client: str | None) -> None:
+        event = self._sightings.notice(credential_name, carrier, peer, self._clock.monotonic(), client)
         if event is not None:
             self._journal.record_soon(event)
 

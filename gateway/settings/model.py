@@ -104,6 +104,17 @@ def _parse_address(value: object) -> str:
     raise ValueError("must be an IP address, as in 127.0.0.1 or 0.0.0.0")
 
 
+def _parse_networks(value: object) -> str:
+    # One text, because the environment knows no lists; kept in its one form, with blanks between.
+    texts = value.replace(",", " ").split() if isinstance(value, str) else value
+    if isinstance(texts, list) and all(isinstance(each, str) for each in texts):
+        try:
+            return " ".join(str(ipaddress.ip_network(each)) for each in texts)
+        except ValueError:
+            pass  # told below, without the value
+    raise ValueError("must be networks without host bits, as in 10.0.0.0/8, with commas between them")
+
+
 def _parse_yes(value: object) -> bool:
     # The danger is switched on by one exact word, so that `GATEWAY_ALLOW_PLAINTEXT=no` cannot do it.
     if value == "yes" or value is True or value is False:
@@ -227,6 +238,16 @@ class Settings(BaseModel):
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """How much is logged to standard error; no level logs a URL, a token or a key."""
+
+    trusted_proxies: Annotated[
+        str, BeforeValidator(_parse_networks), Field(json_schema_extra={"type_text": "CIDRs, or a list in the file"})
+    ] = Field(default="", json_schema_extra={"default_text": "nobody"})
+    """The networks of the proxies before the gateway whose word is taken for a caller's address: `caller --from` and
+    the journal's `client` then go by it, and not by the proxy's own."""
+
+    forwarded_header: Literal["forwarded", "x-forwarded-for"] = "x-forwarded-for"
+    """The header in which these proxies tell it. They must add to it or replace it, and never pass on a caller's own
+    unread."""
 
     max_connections: Annotated[_WholeNumber, Field(ge=1, le=1_000_000)] = 10_000
     """How many callers' connections are held at once, a quarter of them at most from one source (an IPv4 address or an

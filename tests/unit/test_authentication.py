@@ -67,7 +67,7 @@ def authenticator(sightings: list[Sighting]) -> Authenticator:
     """
     return Authenticator(
         fingerprint=fingerprint,
-        key_presented=lambda name, carrier, peer: sightings.append((name, carrier, peer)),
+        key_presented=lambda name, carrier, peer, _client: sightings.append((name, carrier, peer)),
     )
 
 
