@@ -7,7 +7,6 @@ point an upstream at a host of his own. The seal is bound to all of that, so wha
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from gateway.custody.cipher import open_bytes, render_context, seal_bytes
@@ -21,6 +20,14 @@ if TYPE_CHECKING:
 __all__ = ["open_key", "reseal_key", "seal_key"]
 
 _LABEL = "noojee-gateway credential"
+_PLACES_LIMIT = 1024
+
+_places: dict[int, tuple[Credential, bytes]] = {}
+"""
+What seals are bound to, rendered once for each credential that is in use: nothing secret. By identity, because each
+call opens a key and a credential with its upstream's certificates is slow to hash; an entry holds its credential, so
+that no other can come to have its identity.
+"""
 
 
 def seal_key(ring: Ring, key: Secret, credential: Credential) -> bytes:
@@ -57,8 +64,14 @@ def reseal_key(ring: Ring, credential: Credential) -> bytes:
     return seal_bytes(ring, open_bytes(ring, credential.sealed, place), place)
 
 
-@lru_cache(maxsize=1024)
 def _render_place(credential: Credential) -> bytes:
+    known = _places.get(id(credential))
+    if known is not None and known[0] is credential:
+        return known[1]
     # The owner comes last and is left out where there is none, so that "no owner" is no owner's name.
     place = (_LABEL, credential.credential_id, credential.kind, credential.upstream.name, credential.upstream.origin)
-    return render_context(place if credential.owner is None else (*place, credential.owner))
+    rendered = render_context(place if credential.owner is None else (*place, credential.owner))
+    if len(_places) >= _PLACES_LIMIT:
+        _places.clear()
+    _places[id(credential)] = (credential, rendered)
+    return rendered

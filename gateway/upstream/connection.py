@@ -236,9 +236,6 @@ class Connection(asyncio.BufferedProtocol):
         self._traffic = None
         self.deadline.clear()
         self.idle_since = self._loop.time()
-        if not self._has_kept_session:
-            self._has_kept_session = True
-            self._resumption.keep(self._channel, self._verified_at, self.idle_since)
         if not allows_reuse or self.is_closing or self.is_retired:
             self.close()
             return
@@ -329,6 +326,9 @@ class Connection(asyncio.BufferedProtocol):
             is_broken = True
         if channel.outgoing.pending:
             self._flush()  # a key update's answer
+        if not self._has_kept_session:
+            # Here, and not at the first reply: a poll's may be a minute away, and thousands may follow it.
+            self._has_kept_session = self._resumption.keep(channel, self._verified_at, self._loop.time())
         if traffic is not None:
             traffic.settle(ended=has_ended, broken=is_broken)
         if has_ended or is_broken:

@@ -7,7 +7,6 @@ catalogue. Law 9: nothing is encoded, decoded or put in order here; what could e
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -20,8 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["HeadForm", "render_api_key"]
 
-_UNRESERVED = re.compile(r"[A-Za-z0-9._~-]+")
-_QUERY = re.compile(rb"[!-~]*")
+_UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~-"
+_VISIBLE = bytes(range(0x21, 0x7F))
+_NO_BODY = b"Content-Length: 0\r\n\r\n"
 
 
 class HeadForm:
@@ -51,19 +51,19 @@ class HeadForm:
             ValueError: What goes up could be read as more than one request; whoever decided on it has let it pass.
         """
         query = request.query
-        if not _QUERY.fullmatch(query):
+        if query.translate(None, _VISIBLE):
             raise ValueError("a query holds a character that ends the target")
         if credential_query:
             query = credential_query + b"&" + query if query else credential_query
-        head = self._opening + request.operation.path
-        if query:
-            head += b"?" + query
-        head += self._rest
+        parts = [self._opening, request.operation.path, b"?", query, self._rest]
+        if not query:
+            del parts[2:4]
         for name, value in request.headers:
-            head += name + b": " + value + b"\r\n"
-        if head.count(b"\n") != 4 + len(request.headers) or head.count(b"\r") != 4 + len(request.headers):
-            raise ValueError("a header holds a character that ends its line")
-        return b"%bContent-Length: %d\r\n\r\n" % (head, len(request.body))
+            if b"\n" in value or b"\r" in value:
+                raise ValueError("a header holds a character that ends its line")
+            parts += (name, b": ", value, b"\r\n")
+        parts.append(b"Content-Length: %d\r\n\r\n" % len(request.body) if request.body else _NO_BODY)
+        return b"".join(parts)
 
 
 def render_api_key(key: Secret) -> bytes:
@@ -71,4 +71,5 @@ def render_api_key(key: Secret) -> bytes:
     The key as Noojee wants to see it.
     """
     text = key.reveal()
-    return b"apiKey=" + (text if _UNRESERVED.fullmatch(text) else quote(text, safe="")).encode("ascii")
+    raw = text.encode()
+    return b"apiKey=" + (quote(text, safe="").encode("ascii") if raw.translate(None, _UNRESERVED) else raw)

@@ -127,9 +127,10 @@ class ReplyReader:
 
     def _read_opening(self, data: memoryview) -> None:
         # llhttp takes RTSP/1.0, HTTP/2.0 and leading empty lines too, and tells nobody.
-        self._opening += bytes(data[: len(_OPENING) - len(self._opening)])
-        self._has_opened = self._opening == _OPENING
-        if not _OPENING.startswith(self._opening):
+        opening = self._opening = self._opening + bytes(data[: len(_OPENING) - len(self._opening)])
+        if opening == _OPENING:
+            self._has_opened = True
+        elif not _OPENING.startswith(opening):
             self.is_malformed = True
 
     def _is_bloated(self) -> bool:

@@ -159,9 +159,12 @@ class TlsChannel:
     @property
     def session(self) -> ssl.SSLSession | None:
         """
-        What a later handshake can resume. With TLS 1.3 it is there after something was received.
+        What a later handshake can resume; None while there is nothing yet. With TLS 1.3 it comes behind the handshake.
         """
-        return self._object.session
+        session = self._object.session
+        if session is None or (self._object.version() == "TLSv1.3" and not session.has_ticket):
+            return None
+        return session
 
     def __repr__(self) -> str:
         state = self._object.version() if self.is_open else "shaking hands"
@@ -193,19 +196,21 @@ class Resumption:
             return None, now
         return self._session, self._verified_at
 
-    def keep(self, channel: TlsChannel, verified_at: float, now: float) -> None:
+    def keep(self, channel: TlsChannel, verified_at: float, now: float) -> bool:
         """
-        Remember the session of a channel over which something was received.
+        Remember the session of a channel, if there is one yet; False if that is to be asked again.
 
         Args:
             verified_at: What `find` said when the channel was made, if it was resumed; else when it was opened.
         """
         is_recent = now < self._kept_at + _KEEP_SECONDS and channel.is_resumed  # else it was of no use to this channel
         if not self._is_possible or is_recent:
-            return
+            return True
         session = channel.session
-        if session is not None:
-            self._session, self._kept_at, self._verified_at = session, now, verified_at
+        if session is None:
+            return False
+        self._session, self._kept_at, self._verified_at = session, now, verified_at
+        return True
 
     def __repr__(self) -> str:
         return f"<Resumption {'with' if self._session is not None else 'without'} a session>"

@@ -97,13 +97,17 @@ def test_an_early_reply_counts(
     """
 
     async def story(sender: PooledUpstreams) -> None:
-        query = scripted.add(render_reply(status), ending=ending, reads_body=False)
+        checked = threading.Event()
+        if ending is Ending.FIN:
+            checked.set()  # the upstream reads the rest while it ends, as a lingering close does
+        query = scripted.add(render_reply(status), checked, ending=ending, reads_body=False)
         request = create_request(create_credential(scripted), query, body=b"x" * 8_000_000)
         result = await fetch(sender, request)
 
         assert (status, None) == (result.status, result.reason)
         if ending is Ending.KEEP:
             assert "calls: 0 busy, 0 idle" in repr(sender) or "calls: 1 busy, 0 idle" in repr(sender)
+        checked.set()
 
     play(story)
 
