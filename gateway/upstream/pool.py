@@ -38,7 +38,7 @@ just closing: the call would be `unknown`, and a person would have to look wheth
 """
 
 _OPENING_AT_ONCE = 50
-"""More handshakes than that at a time (half a millisecond each) would only make one another late."""
+"""More handshakes than that at a time (0.7 ms of CPU each) would only make one another late."""
 
 _WAITING_EACH = 20
 """

@@ -2,8 +2,8 @@
 TLS without a socket: what is received goes in, what is to be sent comes out.
 
 The loops have a TLS of their own; this one stands in its place because it holds no buffer for each connection (asyncio
-keeps 256 KiB, uvloop as much address space), costs the same on both loops, and tells an end that the other side has
-signed (close_notify) from a connection that merely ends. docs/decisions/0010-the-pool.md has the figures.
+keeps 256 KiB), behaves alike on both loops, and tells an end that the other side has signed (close_notify) from a
+connection that merely ends. docs/decisions/0010-the-pool.md has the figures.
 
 Law 5 holds here as far as the context has it; the host name is checked in each full handshake, and a session is resumed
 only for the upstream with which it was made (`Resumption`).
@@ -30,7 +30,7 @@ _LONGEST_TRUST_SECONDS = 3600.0
 """How long after a certificate was seen its session may be resumed: a certificate is looked at again every hour."""
 
 _KEEP_SECONDS = 30.0
-"""How old a kept session may be before the next connection's takes its place: to copy one out costs some 30 us."""
+"""How old a kept session may be before the next connection's takes its place: each is copied out whole."""
 
 
 class TlsChannel:
