@@ -71,6 +71,8 @@ class Connector:
         """
         if self._trust is None or (self._trust.done() and (self._trust.cancelled() or self._trust.exception())):
             self._trust = asyncio.ensure_future(asyncio.to_thread(_create_trust, self._upstream))
+            # A failure is told by `_create_trust` itself and to each call; nobody need be waiting when it comes.
+            self._trust.add_done_callback(lambda done: done.cancelled() or done.exception())
         return self._trust
 
     async def open(self, home: Home) -> Connection:

@@ -185,10 +185,11 @@ class Transmission:
             self._fault = Reason.UPSTREAM_BROKE
         if self._fault is not None or reader.is_complete:
             self._conclude()
-        elif reader.is_head_complete:
+            return
+        if reader.is_head_complete:
             self._take_body()
-        elif self._unsent:
-            self.send_more()
+        if self._unsent:
+            self.send_more()  # what was held up by a new handshake
 
     def send_more(self) -> None:
         """

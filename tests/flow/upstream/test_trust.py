@@ -321,5 +321,6 @@ def test_certificates_that_cannot_be_read_are_told_to_the_operator(
 
             assert ("upstream_unreachable", *NOT_SENT) == (result.reason, result.outcome, result.was_handed_over)
         assert "the certificates to trust cannot be read" in caplog.text
+        assert "never retrieved" not in caplog.text
 
     play(story)
