@@ -65,6 +65,8 @@ class Tag(StrEnum):
     WORKER_STARTED = "worker.started"
     WORKER_RECOVERED = "worker.recovered"
     WORKER_STOPPED = "worker.stopped"
+    CHECK_STARTED = "check.started"
+    PROBER_STARTED = "prober.started"
     JOURNAL_RESUMED = "journal.resumed"
     REGISTRY_INITIALISED = "registry.initialised"
     REGISTRY_MIGRATED = "registry.migrated"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gateway.audit.event import Event
     from gateway.clock import Clock
 
-__all__ = ["RECOVERED", "Recovery", "recover", "recover_change"]
+__all__ = ["RECOVERED", "Recovery", "recover", "recover_attempts", "recover_change"]
 
 RECOVERED = "recovered"
 """The `reason` of every record with which recovery closes another."""
@@ -91,6 +91,26 @@ def recover(root: Path, own: Journal, clock: Clock) -> Recovery:
     return Recovery(closed)
 
 
+def recover_attempts(root: Path, own: Journal, tag: Tag) -> int:
+    """
+    Close the open intents of a stream that is no worker's, then write `tag`: before that record nothing is open.
+
+    For whoever probes, who holds the stream and sends nothing before.
+
+    Args:
+        root: The folder of all streams.
+        own: The stream, `admin` or `control`.
+        tag: `check.started` or `prober.started`.
+
+    Returns:
+        How many intents were closed as `unknown`.
+
+    Raises:
+        StorageError: The stream cannot be read or written.
+    """
+    return _recover_stream(root, own, always=True, tag=tag) or 0
+
+
 def _recover_stream(root: Path, journal: Journal, *, always: bool, tag: Tag) -> int | None:
     """
     Close a stream's open intents, then write `tag`: before that record nothing is open. Returns how many there were.
@@ -134,7 +154,7 @@ def _proves_nothing_open(record: Mapping[str, Any]) -> bool:
     Whether no intent before this record is open: a start or a recovery closes all first; an orderly stop may say so.
     """
     match record.get("tag"):
-        case Tag.WORKER_STARTED | Tag.WORKER_RECOVERED:
+        case Tag.WORKER_STARTED | Tag.WORKER_RECOVERED | Tag.CHECK_STARTED | Tag.PROBER_STARTED:
             return True
         case Tag.WORKER_STOPPED:
             return record.get("counts") == {"open": 0}

@@ -40,6 +40,7 @@ _MODULES = {
     "demo": "planes",
     "simulate": "planes",
     "audit": "audit",
+    "check": "check",
     "master-key": "master_key",
     "apply": "apply",
     "export-config": "export_config",

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from gateway.administration.change import settle_changes
 from gateway.administration.desk import RESERVE_BYTES
 from gateway.audit.journal import Journal, StreamBusyError
+from gateway.cli.timeouts import create_timeouts
 from gateway.clock import SystemClock
 from gateway.control_plane.plan import ControlPlanePlan
 from gateway.custody import AuditKey, Ring
@@ -32,7 +33,6 @@ from gateway.registry.store import Store
 from gateway.supervisor.assignment import Assignment
 from gateway.supervisor.plan import PlanePlan, SupervisorPlan
 from gateway.supervisor.signals import block_ending_signals
-from gateway.upstream.request import Timeouts
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -261,16 +261,7 @@ def _plan(settings: Settings) -> WorkerPlan:
             stalled_seconds=settings.caller_stalled_timeout.total_seconds(),
             connections=raise_file_limit(settings.max_connections),
         ),
-        timeouts=Timeouts(
-            connect_seconds=settings.connect_timeout.total_seconds(),
-            send_seconds=settings.send_timeout.total_seconds(),
-            read_reply_seconds=settings.reply_timeout.total_seconds(),
-            write_reply_seconds=settings.write_reply_timeout.total_seconds(),
-            lead_reply_seconds=settings.lead_reply_timeout.total_seconds(),
-            poll_margin_seconds=settings.poll_margin.total_seconds(),
-            between_bytes_seconds=settings.recording_timeout.total_seconds(),
-            call_seconds=settings.call_timeout.total_seconds(),
-        ),
+        timeouts=create_timeouts(settings),
         hash_pair_seconds=settings.hash_pair_lifetime.total_seconds(),
         snapshot_max_age_seconds=settings.snapshot_max_age.total_seconds(),
         drain_seconds=settings.drain_timeout.total_seconds(),

@@ -15,7 +15,7 @@ from gateway.upstream.certificate import CertificateError, find_pin
 if TYPE_CHECKING:
     from gateway.access.upstream import Upstream
 
-__all__ = ["PinError", "check_pin", "create_context_for", "create_tls_context"]
+__all__ = ["PinError", "check_pin", "create_context_for", "create_looking_context", "create_tls_context"]
 
 _LEGACY_SERVER_CONNECT = 0x4
 """SSL_OP_LEGACY_SERVER_CONNECT: a server without RFC 5746. `ssl` has a name for it from Python 3.12 on."""
@@ -77,6 +77,13 @@ def create_tls_context(ca_pem: str | None) -> ssl.SSLContext:
         context.load_verify_locations(cadata=ca_pem)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
+
+
+def create_looking_context() -> ssl.SSLContext:
+    """
+    For looking at what a server shows, whoever it is. Nothing may be sent over what is opened with it.
+    """
+    return _create_old_context(None)
 
 
 def _create_old_context(ca_pem: str | None) -> ssl.SSLContext:

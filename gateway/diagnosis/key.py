@@ -1,0 +1,96 @@
+"""
+Whether a key opens what it should: the reply to one read operation, in plain words.
+
+The operation is the list of campaign templates: it has no parameter, changes nothing, and both kinds of key may call
+it. How a refused key looks is not documented by the vendor; after `Time` was answered, a refusal is the key's.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from gateway.access.credential import Kind
+from gateway.diagnosis.finding import Check, Finding
+from gateway.errors import Reason, UpstreamError
+from gateway.outcome import Outcome
+
+if TYPE_CHECKING:
+    from gateway.access.credential import Credential
+    from gateway.diagnosis.attempt import Answered
+
+__all__ = ["OPERATION", "tell_key"]
+
+OPERATION = "CampaignAPI/getCampaignTemplateList"
+
+_REFUSING = frozenset({400, 401, 403})
+
+
+def tell_key(credential: Credential, answer: Answered | UpstreamError) -> Finding:
+    """
+    What the reply to `OPERATION` says of a credential's key.
+    """
+    who = f"{credential.upstream.name}: the key of the credential {credential.name}"
+    if isinstance(answer, UpstreamError):
+        if answer.reason is Reason.CREDENTIAL_UNAVAILABLE:
+            return Finding(
+                Check.KEY,
+                False,
+                f"{who} does not open with this master key.",
+                f"Put the right master key back, or enter the key again: `noojee-gateway credential rotate "
+                f"{credential.name}`.",
+            )
+        return Finding(
+            Check.KEY,
+            False,
+            f"{who} could not be tried ({answer.reason.code}).",
+            "Check again; if it stays, ask Noojee's administrator what their log says.",
+        )
+    if answer.outcome is Outcome.SUCCEEDED:
+        return _tell_sight(credential, who, answer.body)
+    if answer.status in _REFUSING or answer.outcome is Outcome.REFUSED:
+        return Finding(
+            Check.KEY,
+            False,
+            f"{who} is refused by Noojee ({answer.status}).",
+            _advise_refused(credential),
+        )
+    return Finding(
+        Check.KEY,
+        False,
+        f"{who} could not be tried: Noojee answered with an error of its own ({answer.status}).",
+        "Check again; if it stays, ask Noojee's administrator what their log says.",
+    )
+
+
+def _tell_sight(credential: Credential, who: str, body: bytes | None) -> Finding:
+    if credential.kind is Kind.GLOBAL or body is None or _sees_something(body):
+        return Finding(Check.KEY, True, f"{who} works.")
+    return Finding(
+        Check.KEY,
+        False,
+        f"{who} works, and sees nothing: no campaign template is shown to {credential.owner}.",
+        f"A user key sees campaigns of its user's teams alone. In Noojee: (1) {credential.owner} is in the group "
+        "Outbound Agent; (2) is an Agent in a Team; (3) that Team is set on the Campaign Template.",
+    )
+
+
+def _sees_something(body: bytes) -> bool:
+    """
+    False only for a reply that says so: `entities`, and nothing in it.
+    """
+    try:
+        document = json.loads(body)
+    except ValueError:
+        return True
+    return not (isinstance(document, dict) and document.get("entities") == [])
+
+
+def _advise_refused(credential: Credential) -> str:
+    again = f"enter it with `noojee-gateway credential rotate {credential.name}`."
+    if credential.kind is Kind.USER:
+        return (
+            f"Compare it with the one in Noojee (Users > Accounts, {credential.owner}, Advanced mode, Security tab), "
+            f"and {again}"
+        )
+    return f"Ask Noojee Support for the global key that is in force, and {again}"

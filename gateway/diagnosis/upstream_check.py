@@ -1,0 +1,223 @@
+"""
+One upstream, looked at from its name to its keys: each step only when the one before it went well.
+
+What is sent is `Time`, which needs no key, and where it is asked for one read operation with each key; both are calls
+on record (`attempt`). The way itself is walked without a byte of a request.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gateway.diagnosis.attempt import Answered
+from gateway.diagnosis.clock_skew import find_skew_seconds, tell_clock, tell_expired
+from gateway.diagnosis.finding import Check, Finding
+from gateway.diagnosis.key import OPERATION, tell_key
+from gateway.diagnosis.path import Place, walk
+from gateway.diagnosis.path_findings import find_path_findings
+from gateway.diagnosis.whitelist import tell_whitelist
+from gateway.errors import OperatorError, StorageError, UpstreamError
+from gateway.noojee.catalogue import load_catalogue
+from gateway.noojee.hash_pair import tells_expired_pair
+from gateway.upstream.addresses import resolve
+from gateway.upstream.client import PooledUpstreams
+from gateway.upstream.request import Patience, UpstreamRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from gateway.access.credential import Credential
+    from gateway.access.upstream import Upstream
+    from gateway.clock import Clock
+    from gateway.custody import Ring
+    from gateway.diagnosis.attempt import Attempts
+    from gateway.diagnosis.path import Path
+    from gateway.noojee.catalogue import Operation
+    from gateway.upstream.addresses import Resolver
+    from gateway.upstream.request import Timeouts
+
+__all__ = ["UpstreamCheck", "UpstreamState"]
+
+_PATIENCE = Patience(6.0, 8.0)
+"""Short: nothing that is asked here takes long, an operator waits for it, and other verbs for the journal's stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamState:
+    """
+    The same as values, for metrics and their alarms. None is what could not be learnt this time.
+
+    Attributes:
+        upstream: Its name.
+        probed_at: When it was looked at.
+        is_reachable: Whether TLS was shaken with whom we trust.
+        is_allowed: Whether Noojee answers this address.
+        certificate_ends_at: When its certificate ends, whether it is trusted or not.
+        clock_skew_seconds: How far its clock is ahead of ours.
+        keys: By credential's name: whether its key opens what it should.
+    """
+
+    upstream: str
+    probed_at: datetime
+    is_reachable: bool
+    is_allowed: bool | None = None
+    certificate_ends_at: datetime | None = None
+    clock_skew_seconds: float | None = None
+    keys: Mapping[str, bool | None] = field(default_factory=dict)
+
+
+class UpstreamCheck:
+    """
+    Looks at upstreams. Lives on an event loop; each check opens connections of its own.
+
+    Args:
+        ring: Opens what is sealed.
+        timeouts: Those of calls.
+        clock: Tells the time.
+        attempts: Makes what is sent; None when nothing can be recorded, and so nothing is sent.
+        resolver: Where names lead.
+    """
+
+    def __init__(
+        self,
+        *,
+        ring: Ring,
+        timeouts: Timeouts,
+        clock: Clock,
+        attempts: Attempts | None,
+        resolver: Resolver = resolve,
+    ) -> None:
+        self._ring = ring
+        self._timeouts = timeouts
+        self._clock = clock
+        self._attempts = attempts
+        self._resolver = resolver
+
+    async def look(
+        self, upstream: Upstream, credentials: Sequence[Credential], *, with_key: bool
+    ) -> tuple[list[Finding], UpstreamState]:
+        """
+        All that can be said of an upstream.
+
+        Args:
+            credentials: Its own.
+            with_key: Whether each key is tried.
+        """
+        path = await walk(upstream, self._ring, self._timeouts.connect_seconds, self._resolver)
+        findings = find_path_findings(upstream, path, self._clock.now())
+        sender = PooledUpstreams(ring=self._ring, timeouts=self._timeouts, clock=self._clock, resolver=self._resolver)
+        try:
+            talk = _Talk(self._attempts, self._clock, sender, upstream, path)
+            await talk.ask_time()
+            await talk.try_keys(credentials, with_key=with_key)
+        finally:
+            await sender.close()
+        validity = path.seen.validity if path.seen is not None else None
+        state = UpstreamState(
+            upstream=upstream.name,
+            probed_at=self._clock.now(),
+            is_reachable=path.ended_at is Place.END,
+            is_allowed=talk.whitelist.ok,
+            certificate_ends_at=validity.ends_at if validity is not None else None,
+            clock_skew_seconds=talk.skew_seconds,
+            keys=talk.keys,
+        )
+        return [*findings, talk.whitelist, *talk.key_findings, talk.clock_finding], state
+
+
+class _Talk:
+    """
+    What is said with one upstream.
+    """
+
+    def __init__(
+        self, attempts: Attempts | None, clock: Clock, sender: PooledUpstreams, upstream: Upstream, path: Path
+    ) -> None:
+        self._attempts = attempts
+        self._clock = clock
+        self._sender = sender
+        self._upstream = upstream
+        self._path = path
+        self.skew_seconds: float | None = None
+        self.keys: dict[str, bool | None] = {}
+        self.key_findings: list[Finding] = []
+        self.whitelist = self._skip(Check.WHITELIST)
+        self.clock_finding = self._skip(Check.CLOCK)
+
+    async def ask_time(self) -> None:
+        """
+        The white-list and the clock.
+        """
+        if self._path.ended_at is not Place.END:
+            return
+        answer = await self._make(_find("Time"), None)
+        if answer is None:
+            self.whitelist = self._tell_unrecorded(Check.WHITELIST)
+            return
+        self.whitelist = tell_whitelist(self._upstream, self._path, answer)
+        if isinstance(answer, Answered):
+            self.skew_seconds = find_skew_seconds(answer, self._clock.now())
+            if self.whitelist.ok is not False:
+                self.clock_finding = tell_clock(self._upstream, self.skew_seconds)
+
+    async def try_keys(self, credentials: Sequence[Credential], *, with_key: bool) -> None:
+        """
+        Each key, unless Noojee does not answer us at all: then it would not be the key's fault.
+        """
+        held = [each for each in credentials if each.is_available]
+        if self._path.ended_at is not Place.END or self.whitelist.ok is False:
+            self.key_findings = [self._skip(Check.KEY)]
+        elif not held:
+            detail = f"{self._upstream.name}: there is no credential of it."
+            advice = f"`noojee-gateway credential add NAME --upstream {self._upstream.name} --kind global|user`."
+            self.key_findings = [Finding(Check.KEY, None, detail, advice)]
+        elif not with_key:
+            detail = f"{self._upstream.name}: no key was tried."
+            advice = "`noojee-gateway check --with-key` sends one read operation with each, on record."
+            self.key_findings = [Finding(Check.KEY, None, detail, advice)]
+        else:
+            self.key_findings = [await self._try_key(each) for each in held]
+
+    async def _try_key(self, credential: Credential) -> Finding:
+        answer = await self._make(_find(OPERATION), credential)
+        if answer is None:
+            finding = self._tell_unrecorded(Check.KEY)
+        elif isinstance(answer, Answered) and answer.body is not None and tells_expired_pair(answer.body):
+            self.clock_finding = tell_expired(self._upstream)
+            finding = self._skip(Check.KEY, "Noojee calls hash pairs expired at once")
+        else:
+            finding = tell_key(credential, answer)
+        self.keys[credential.name] = finding.ok
+        return finding
+
+    async def _make(self, operation: Operation, credential: Credential | None) -> Answered | UpstreamError | None:
+        """
+        The answer to a call on record; None when it cannot be recorded, and so was not made (law 1).
+        """
+        if self._attempts is None:
+            return None
+        if credential is None:
+            sending = lambda: self._sender.ask_time(self._upstream, _PATIENCE)  # noqa: E731 - two ways to send
+        else:
+            request = UpstreamRequest(credential, operation, b"", (), b"", _PATIENCE)
+            sending = lambda: self._sender.send(request)  # noqa: E731 - the same
+        try:
+            return await self._attempts.make(operation, self._upstream, credential, sending)
+        except (OperatorError, StorageError):
+            return None
+
+    def _skip(self, check: Check, reason: str = "the step before failed") -> Finding:
+        return Finding(check, None, f"{self._upstream.name}: not looked at, because {reason}.")
+
+    def _tell_unrecorded(self, check: Check) -> Finding:
+        detail = f"{self._upstream.name}: nothing was sent, because the journal cannot be written."
+        return Finding(check, None, detail, "See what the journal's check says.")
+
+
+def _find(name: str) -> Operation:
+    operation = load_catalogue().find_by_name(name)
+    if operation is None:
+        raise LookupError(f"the catalogue has no {name}")
+    return operation
