@@ -59,7 +59,7 @@ class Backlog:
     The entries of one stream that nobody has taken yet. Safe for all threads.
 
     Attributes:
-        gate: Held for every change, also of an entry's state; never while anything slow is done.
+        gate: Held for every change, also of an entry's state, and never while the disk is touched.
         failure: What is wrong with the disk; None while the journal is writable.
         refused: Awaited records that were turned away since then.
         lost: Records that nobody waited for and that were dropped since then.
@@ -112,7 +112,7 @@ class Backlog:
         self._size_bytes += entry.size_bytes
         if entry.waiter is not None:
             self._awaited += 1
-            if self._sleep != _AWAKE:
+            if entry.bench is None and self._sleep != _AWAKE:
                 self._ring()
         elif self._sleep == _DEEPLY:
             self._ring()
@@ -171,6 +171,21 @@ class Backlog:
             if self._sleep == _AWAKE and not rung:  # the bell was rung just after the time was up
                 self._bell.acquire()
             self._sleep = _AWAKE
+
+    @property
+    def needs_ring(self) -> bool:
+        """
+        Whether the writer sleeps, and must be woken for who has come to wait on a bench. Asked after `add`.
+        """
+        return self._sleep != _AWAKE
+
+    def ring(self) -> None:
+        """
+        Wake the writer, if it sleeps.
+        """
+        with self.gate:
+            if self._sleep != _AWAKE:
+                self._ring()
 
     def _ring(self) -> None:
         self._sleep = _AWAKE

@@ -30,6 +30,7 @@ class Bench:
 
     Args:
         loop: Theirs.
+        ring: Wakes the journal's thread.
         patience_seconds: How long one sits here at most.
         lost_patience: Called, on the loop, with the entries that have waited for longer. It must tell them; their seats
             stay taken until the disk has answered, so that the order holds.
@@ -38,10 +39,13 @@ class Bench:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
+        ring: Callable[[], None],
         patience_seconds: float,
         lost_patience: Callable[[list[Entry]], None],
     ) -> None:
         self.loop = loop
+        self._ring = ring
+        self._will_ring = False
         self._patience_seconds = patience_seconds
         self._lost_patience = lost_patience
         self._seats: deque[tuple[float, asyncio.Future[None], Entry]] = deque()  # first: since when, monotonic
@@ -54,6 +58,20 @@ class Bench:
         self._seats.append((time.monotonic(), waiter, entry))
         if self._timer is None:
             self._timer = self.loop.call_later(self._patience_seconds, self._look)
+
+    def ring_soon(self) -> None:
+        """
+        Wake the journal's thread when the loop's present turn is over.
+
+        Rung at once, it would begin a group of one, and all others that the same turn wakes would wait for two syncs.
+        """
+        if not self._will_ring:
+            self._will_ring = True
+            self.loop.call_soon(self._ring_now)
+
+    def _ring_now(self) -> None:
+        self._will_ring = False
+        self._ring()
 
     def call(self, count: int, refusal: str | None) -> None:
         """

@@ -192,6 +192,8 @@ class Journal:
         entry = Entry((self._draft(event),), waiter, bench, may_use_reserve=False)
         self._backlog.add(entry)
         bench.seat(waiter, entry)
+        if self._backlog.needs_ring:
+            bench.ring_soon()
         try:
             await waiter
         except asyncio.CancelledError:
@@ -257,7 +259,7 @@ class Journal:
         Where those on this loop will wait, for the loop's life.
         """
         self._benches = {other: bench for other, bench in self._benches.items() if not other.is_closed()}
-        bench = self._benches[loop] = Bench(loop, self._stall_seconds, self._lose_patience)
+        bench = self._benches[loop] = Bench(loop, self._backlog.ring, self._stall_seconds, self._lose_patience)
         return bench
 
     def _lose_patience(self, entries: list[Entry]) -> None:
