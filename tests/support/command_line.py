@@ -34,6 +34,7 @@ VERBS = [
     "simulate",
     "audit tail",
     "audit verify",
+    "check",
     "master-key rotate",
     "master-key prune",
     "apply",

@@ -56,6 +56,7 @@ CHANGING = {
     "apply": "-f gateway.toml",
     "migrate": "",
 }
+TALKING = {"check": ""}
 UNTIL_ENDED = {"serve", "demo", "simulate"}
 PLANES = {
     "fastapi",
@@ -106,7 +107,18 @@ def test_every_verb_is_looked_at() -> None:
     """
     Whoever adds a verb says here what kind it is.
     """
-    assert set(VERBS) == {*NO_SETTINGS, *READING, *CHANGING, *UNTIL_ENDED}
+    assert set(VERBS) == {*NO_SETTINGS, *READING, *CHANGING, *TALKING, *UNTIL_ENDED}
+
+
+@pytest.mark.parametrize("verb", TALKING)
+def test_a_verb_that_talks_with_noojee_imports_neither_plane(cli: CommandLine, verb: str) -> None:
+    """
+    It sends as a worker does, and is none.
+    """
+    imported = find_imported(cli, f"{verb} {TALKING[verb]}")
+
+    assert "gateway.upstream" in imported
+    assert set() == imported & ((PLANES | MIGRATIONS) - {"gateway.upstream", "httptools", "httpx2"})
 
 
 @pytest.mark.parametrize("verb", NO_SETTINGS)
