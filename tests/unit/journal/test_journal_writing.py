@@ -255,8 +255,9 @@ def test_a_stream_has_one_holder(open_journal: Callable[..., Journal]) -> None:
 
 def test_the_lock_is_not_inherited(open_journal: Callable[..., Journal], root: Path) -> None:
     """
-    A child process that outlives us must not hold our stream. (It may for the moment in which it begins: the kernel lets
-    us go on before it closes what an exec closes.)
+    A child process that outlives us must not hold our stream.
+
+    It may for the moment in which it begins: the kernel lets us go on before it closes what an exec closes.
     """
     journal = open_journal()
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False) as child:
