@@ -5,6 +5,7 @@ Law 5, only Noojee: one place, proven to be it, and nothing that stands in the e
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import shutil
 import socket
 import ssl
@@ -21,6 +22,7 @@ from worker_in_loop import open_worker
 
 from gateway.administration import credentials, upstreams
 from gateway.errors import OperatorError
+from gateway.registry.store import Store
 from gateway.secret import Secret
 
 if TYPE_CHECKING:
@@ -88,10 +90,12 @@ def name_by_hash(ca_file: Path) -> list[str]:
     return [subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip() + ".0"]
 
 
-@pytest.mark.parametrize("wrong", ["authority", "name"])
+@pytest.mark.parametrize("wrong", ["authority", "name", "key", "old TLS"])
 def test_who_is_not_proven_to_be_noojee_gets_nothing(noojee: Noojee, tmp_path: Path, wrong: str) -> None:
     """
-    A certificate of another authority, or of the right one for another name.
+    A certificate of another authority, of the right one for another name, or with another key than the pinned one.
+
+    Nor does a row that allows old TLS without any pin, which no verb writes, let anybody in.
     """
     installation = Installation(tmp_path / "data", noojee.simulator)
     # 127.1 is another way to write 127.0.0.1, and not in the certificate.
@@ -99,6 +103,13 @@ def test_who_is_not_proven_to_be_noojee_gets_nothing(noojee: Noojee, tmp_path: P
     if wrong == "authority":
         with run_noojee(tmp_path / "other") as other, installation.desk() as desk:
             upstreams.change(desk, "noojee", ca_pem=other.simulator.ca_file.read_text())
+    if wrong == "key":
+        with installation.desk() as desk:
+            upstreams.change(desk, "noojee", pins=["sha256//" + "A" * 43 + "="])
+    if wrong == "old TLS":
+        with Store.open(installation.data_dir / "gateway.db") as store, store.transaction() as registry:
+            upstream = registry.find_upstreams()["noojee"]
+            registry.set_upstream(dataclasses.replace(upstream, ca_pem=None, allow_old_tls=True))
     token = installation.add_caller("crm", [("everything", ["*"])])
 
     async def transcript() -> None:
