@@ -64,6 +64,7 @@ install_package() {
     "$target/bin/python" -m pip --isolated --quiet --disable-pip-version-check install --no-index --find-links . \
         --only-binary=:all: --require-hashes --requirement run.txt
     "$target/bin/python" -m pip --isolated --quiet --disable-pip-version-check install --no-index --no-deps "./$wheel"
+    [ ! -d backup ] || cp -R backup "$target/"
     "$target/bin/noojee-gateway" --version
     trap - EXIT
     ln -sfn "$target" "$prefix"
@@ -72,7 +73,7 @@ install_package() {
 install_service() {
     install -m 0644 systemd/noojee-gateway.sysusers /usr/lib/sysusers.d/noojee-gateway.conf
     systemd-sysusers noojee-gateway.conf
-    install -m 0644 systemd/noojee-gateway.service systemd/noojee-gateway.socket /etc/systemd/system/
+    install -m 0644 systemd/*.service systemd/*.socket systemd/*.timer /etc/systemd/system/
     install -m 0755 systemd/noojee-gateway /usr/local/bin/noojee-gateway
     install -d -m 0755 /etc/noojee-gateway
     [ -e /etc/noojee-gateway/gateway.env ] || install -m 0644 systemd/gateway.env /etc/noojee-gateway/gateway.env

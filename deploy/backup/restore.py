@@ -5,7 +5,7 @@ Makes a data folder from a backup of `backup.py`, after looking at every checksu
 What was changed since the backup is gone from the registry: a token that was revoked since then is valid again. The
 copied journal does not tell of it, the lost one would have; so look at what you know, and revoke anew.
 
-Runs as the user that the gateway will run as, on the standard library of Python 3.11 alone.
+Runs as the user that the gateway will run as, or as root with `--owner`; on the standard library of Python 3.11 alone.
 """
 
 # ruff: noqa: T201 - standard output is where a script says what it did
@@ -31,12 +31,13 @@ class RefusedError(Exception):
     """
 
 
-def restore(backup: Path, data_dir: Path, master_key: Path | None) -> int:
+def restore(backup: Path, data_dir: Path, *, master_key: Path | None = None, owner: str | None = None) -> int:
     """
     Make the data folder. It has its name only when it is whole and on disk.
 
     Args:
         master_key: To be put into the folder; None where the settings name it elsewhere.
+        owner: The user to whom everything is given; None for our own.
 
     Returns:
         How many files of the backup it has.
@@ -57,6 +58,9 @@ def restore(backup: Path, data_dir: Path, master_key: Path | None) -> int:
         if master_key is not None:
             _copy(master_key, draft / "master.key")
         (draft / "run").mkdir(mode=0o700)
+        if owner is not None:
+            for path in [draft, *draft.rglob("*")]:
+                shutil.chown(path, owner, owner)
         for folder in sorted((path for path in draft.rglob("*") if path.is_dir()), reverse=True):
             _sync_folder(folder)
         _sync_folder(draft)
@@ -109,16 +113,17 @@ def main() -> int:
     """
     parser = argparse.ArgumentParser(
         description="Make a gateway's data folder from a backup.",
-        epilog="Run it as the user that the gateway runs as, with the gateway stopped.",
+        epilog="Run it as the user that the gateway runs as, or as root with --owner; with the gateway stopped.",
     )
     parser.add_argument("backup", type=Path, metavar="BACKUP", help="a folder that backup.py made")
     parser.add_argument("data", type=Path, metavar="DATA", help="the data folder to make; it must not exist")
     parser.add_argument("--master-key", type=Path, metavar="FILE", help="put this master key into the data folder")
+    parser.add_argument("--owner", metavar="USER", help="give the folder to this user and its group; needs root")
     args = parser.parse_args()
     os.umask(0o077)
     try:
-        files = restore(args.backup, args.data, args.master_key)
-    except (RefusedError, OSError) as error:
+        files = restore(args.backup, args.data, master_key=args.master_key, owner=args.owner)
+    except (RefusedError, OSError, LookupError) as error:
         print(f"restore.py: nothing was restored: {error}", file=sys.stderr)
         return 1
     print(

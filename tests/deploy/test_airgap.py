@@ -59,7 +59,7 @@ def own_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     The gateway's wheel.
     """
     folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", folder]
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
     subprocess.run(build, cwd=_REPOSITORY, check=True, capture_output=True, timeout=60)
     [wheel] = folder.glob("*.whl")
     return wheel
@@ -86,7 +86,14 @@ def _install(bundle: Path, *words: str) -> subprocess.CompletedProcess[str]:
         "PIP_INDEX_URL": "http://127.0.0.1:9/simple",
         "PIP_RETRIES": "0",
     }
-    command = ["/bin/sh", bundle / "install.sh", "--prefix", bundle.parent / "gateway", "--python", sys.executable]
+    command = [
+        "/bin/sh",
+        str(bundle / "install.sh"),
+        "--prefix",
+        str(bundle.parent / "gateway"),
+        "--python",
+        sys.executable,
+    ]
     return subprocess.run([*command, *words], env=environment, capture_output=True, text=True, timeout=100, check=False)
 
 

@@ -59,7 +59,7 @@ def test_the_manifests_follow_kubernetes_own_schemas(folder: Path) -> None:
     Strictly: a field that the schema does not know is an error.
     """
     files = [path for path in sorted(folder.glob("*.yaml")) if path.name != "kustomization.yaml"]
-    words = ["kubernetes-validate", "--strict", "--kubernetes-version", "1.30", *files]
+    words = ["kubernetes-validate", "--strict", "--kubernetes-version", "1.30", *map(str, files)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
 
     assert 0 == done.returncode, done.stdout + done.stderr

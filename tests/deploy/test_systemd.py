@@ -63,7 +63,7 @@ def test_the_service_is_hardly_exposed(folder: Path) -> None:
     """
     A measure of systemd's own, from 0 to 10, of what a service could do to the machine.
     """
-    words = ["systemd-analyze", "security", "--offline=yes", "--no-pager", folder / "noojee-gateway.service"]
+    words = ["systemd-analyze", "security", "--offline=yes", "--no-pager", str(folder / "noojee-gateway.service")]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     found = re.search(r"Overall exposure level for noojee-gateway\.service: ([0-9.]+)", done.stdout)
 
@@ -81,7 +81,7 @@ def test_systemd_understands_every_line_of_the_units(folder: Path, tmp_path: Pat
         (tmp_path / name).write_text(text)
     (tmp_path / "noojee-gateway.service.d").mkdir()
     shutil.copy(folder / "egress.conf", tmp_path / "noojee-gateway.service.d")
-    words = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", tmp_path / "noojee-gateway.service"]
+    words = ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", str(tmp_path / "noojee-gateway.service")]
     done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
 
     assert [] == [line for line in done.stderr.splitlines() if "noojee-gateway" in line and "Unknown user" not in line]
@@ -151,7 +151,7 @@ def test_the_command_hands_every_word_on_as_it_is(folder: Path, tmp_path: Path, 
 
     def run(*words: str, user: str = "0") -> subprocess.CompletedProcess[str]:
         path = {"PATH": f"{tmp_path}:{environment['PATH']}", "AS_USER": user}
-        command = ["/bin/sh", folder / "noojee-gateway", *words]
+        command = ["/bin/sh", str(folder / "noojee-gateway"), *words]
         return subprocess.run(command, env={**environment, **path}, capture_output=True, text=True, check=False)
 
     done = run("caller", "add", "a b", "--from", "*")
