@@ -79,6 +79,7 @@ class CallerPlanner:
             place = f"callers[{number}]"
             self._plan_caller(part)
             self._plan_grants(part, place)
+            self._plan_change(part)
             if (row := self._present.callers.get(part.name)) is not None and not row.is_enabled and not part.disabled:
                 # The last of all: whoever was shut out comes back to what the document says, and nothing more.
                 self._widen(part.name, enable_caller(part.name))
@@ -103,10 +104,18 @@ class CallerPlanner:
             return
         if row.is_enabled and part.disabled:
             self._narrow(part.name, disable_caller(part.name))
-        if details := compare(describe_caller(row), describe_caller(wanted)):
+
+    def _plan_change(self, part: CallerPart) -> None:
+        """
+        After the grants: with what the caller loses when it loses anything, else with what it gets.
+
+        Other networks both take and give. Their place is after the grants that are taken back and before those that are
+        given, so that no grant meets a network that it never was to be used from.
+        """
+        wanted, row = _as_row(part), self._present.callers.get(part.name)
+        if row is not None and (details := compare(describe_caller(row), describe_caller(wanted))):
             step = change_caller(wanted, details)
-            # Between the grants that are taken back and those that are given, whichever it does.
-            (self._narrow if _only_narrows(row, wanted) else self._widen)(part.name, step)
+            (self._widen if _allows_all_of(wanted, row) else self._narrow)(part.name, step)
 
     def _plan_grants(self, part: CallerPart, place: str) -> None:
         surplus = list(self._present.grants.get(part.name, ()))
@@ -215,17 +224,17 @@ def _identify(row: GrantRow) -> tuple[object, ...]:
     return row.credential_name, frozenset(row.operations), frozenset(row.rules), row.allow_unique_ids
 
 
-def _only_narrows(old: CallerRow, new: CallerRow) -> bool:
+def _allows_all_of(row: CallerRow, other: CallerRow) -> bool:
     """
-    Whether everything that the new one allows the old one allowed.
+    Whether a caller may do what another may, and perhaps more.
     """
-    before, after = (Limits.resolve(row.rate_per_second, row.burst, row.concurrency) for row in (old, new))
+    ours, theirs = (Limits.resolve(each.rate_per_second, each.burst, each.concurrency) for each in (row, other))
     return (
-        _is_within(new.networks, old.networks)
-        and new.query_token_allowed <= old.query_token_allowed
-        and after.rate_per_second <= before.rate_per_second
-        and after.burst <= before.burst
-        and after.concurrency <= before.concurrency
+        _is_within(other.networks, row.networks)
+        and row.query_token_allowed >= other.query_token_allowed
+        and ours.rate_per_second >= theirs.rate_per_second
+        and ours.burst >= theirs.burst
+        and ours.concurrency >= theirs.concurrency
     )
 
 

@@ -60,7 +60,8 @@ def _apply(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
         if not args.json:
             _print_plan(plan)
         if plan.steps and not args.dry_run:
-            keys = read_secrets(plan.keys_to_enter, "Noojee API key")
+            is_key = all(" " not in name for name in plan.keys_to_enter)
+            keys = read_secrets(plan.keys_to_enter, "Noojee API key" if is_key else "secret")
             carry_out(desk, plan, declaration, keys, **how)
     if args.json:
         print_value({"dry_run": args.dry_run, **plan.render()})
@@ -95,13 +96,15 @@ def _render_detail(member: str, value: Any, action: str) -> str:
     if action == "change":
         before, after = map(_render_value, value)
         return f"{member} {before} -> {after}"
-    return f"{member} {_render_value(value)}" if value is not None else ""
+    return f"{member} {_render_value(value)}" if value not in (None, []) else ""
 
 
 def _render_value(value: Any) -> str:
     match value:
         case bool():
             return "yes" if value else "no"
+        case None | []:
+            return "none"
         case list():
             return " ".join(map(str, value))
         case _:

@@ -1,9 +1,10 @@
 """
-A program that carries out a verb of `master-key` again and again, killed one step later each time.
+A program that carries out a verb again and again, killed one step later each time.
 
-    killed_step.py rotate|prune FOLDER WORK
+    killed_step.py rotate|prune|apply FOLDER WORK
 
-FOLDER holds an installation (`data`); each round works on a copy of it, WORK/<number>. A round's process is killed with
+`rotate` and `prune` are verbs of `master-key`; `apply` reads FOLDER/document.json and prunes. FOLDER holds an
+installation (`data`); each round works on a copy of it, WORK/<number>. A round's process is killed with
 SIGKILL before its <number>-th step: a system call that changes a file or makes it durable, or the registry's commit.
 Ends when a round came to its end; prints the steps of that last round, one a line. Forks for each round what is
 imported once, so a round takes some hundredths of a second.
@@ -11,6 +12,7 @@ imported once, so a round takes some hundredths of a second.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -19,11 +21,17 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from admin_office import GLOBAL_KEY, USER_KEY
+
 from gateway.administration import keys
+from gateway.administration.declaration import parse_declaration
+from gateway.administration.declaration_plan import carry_out as carry_out_plan
+from gateway.administration.declaration_plan import make_plan
 from gateway.administration.desk import Desk
 from gateway.clock import SystemClock
 from gateway.registry import store
 
+BOTH_KEYS = {"everything": GLOBAL_KEY, "alice": USER_KEY}
 CALLS = ("write", "pwrite", "fsync", "fdatasync", "ftruncate", "replace", "rename", "unlink")
 
 
@@ -76,7 +84,19 @@ def carry_out(verb: str, folder: Path, steps: Steps) -> None:
         clock=SystemClock(),
     ) as desk:
         steps.watch()
-        getattr(keys, verb)(desk)
+        if verb == "apply":
+            apply_document(desk, folder)
+        else:
+            getattr(keys, verb)(desk)
+
+
+def apply_document(desk: Desk, folder: Path) -> None:
+    """
+    `apply --prune` of the folder's document.
+    """
+    declaration = parse_declaration(json.loads((folder / "document.json").read_bytes()))
+    plan = make_plan(desk, declaration, folder=folder, prune=True)
+    carry_out_plan(desk, plan, declaration, BOTH_KEYS, folder=folder, prune=True)
 
 
 def run_round(verb: str, folder: Path, last: int) -> bool:

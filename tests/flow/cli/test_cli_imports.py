@@ -95,7 +95,8 @@ def find_imported(cli: CommandLine, line: str) -> set[str]:
         capture_output=True,
         text=True,
         cwd=cli.folder,
-        env=cli.environment(),
+        # Without coverage in it, which imports sqlite3 itself.
+        env={name: value for name, value in cli.environment().items() if not name.startswith("COVERAGE_")},
         timeout=60,
         check=False,
     )
