@@ -151,6 +151,7 @@ async def hand_in(journal: Journal, *request_ids: str) -> list[asyncio.Task[None
     """
     tasks = [asyncio.create_task(journal.record(intended(request_id))) for request_id in request_ids]
     await asyncio.sleep(0)
+    await asyncio.sleep(0)  # the journal's thread is woken behind the turn in which they hand in
     return tasks
 
 
