@@ -262,6 +262,8 @@ def _plan(settings: Settings) -> WorkerPlan:
             connections=raise_file_limit(settings.max_connections),
         ),
         timeouts=create_timeouts(settings),
+        upstream_connections=settings.upstream_connections,
+        upstream_polls=settings.upstream_polls,
         hash_pair_seconds=settings.hash_pair_lifetime.total_seconds(),
         snapshot_max_age_seconds=settings.snapshot_max_age.total_seconds(),
         drain_seconds=settings.drain_timeout.total_seconds(),

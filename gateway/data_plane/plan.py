@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.data_plane.bounds import Bounds
 from gateway.upstream.pair_book import LONGEST_LIFETIME_SECONDS
-from gateway.upstream.request import Timeouts
+from gateway.upstream.request import CONNECTIONS_LIMIT, POLLS_LIMIT, Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,6 +34,8 @@ class WorkerPlan:
     bounds: Bounds = field(default_factory=Bounds)
     timeouts: Timeouts = field(default_factory=Timeouts)
     hash_pair_seconds: float = LONGEST_LIFETIME_SECONDS
+    upstream_connections: int = CONNECTIONS_LIMIT
+    upstream_polls: int = POLLS_LIMIT
     drain_seconds: float = 10.0
     journal_reserve_bytes: int = 0
     snapshot_max_age_seconds: float = 24 * 3600.0

@@ -91,7 +91,12 @@ class Worker:
             changed=self._apply_change,
         )
         self._upstreams = PooledUpstreams(
-            ring=ring, timeouts=plan.timeouts, clock=clock, hash_pair_seconds=plan.hash_pair_seconds
+            ring=ring,
+            timeouts=plan.timeouts,
+            clock=clock,
+            hash_pair_seconds=plan.hash_pair_seconds,
+            connections=plan.upstream_connections,
+            polls=plan.upstream_polls,
         )
         forwarding = Forwarding(plan.trusted_proxies, plan.forwarded_header)
         self._pipeline = Pipeline(
@@ -150,6 +155,7 @@ class Worker:
         await self._post.open()
         # A verb that has committed since we read, and found nobody to tell, must not be overtaken by a call.
         await self._snapshots.refresh()
+        self._upstreams.prepare(self._snapshots.current.credentials.values())
         self._server = CallersServer(self._hall, ssl_context=ssl_context)
         await self._server.start(sockets)
         self._start(self._snapshots.follow())
@@ -223,7 +229,9 @@ class Worker:
         """
         self._permits.forget(self._snapshots.current.callers)
         self._running.end(Reason.CREDENTIAL_UNAVAILABLE, self._is_overtaken)
-        self._start(self._upstreams.forget(frozenset(self._snapshots.current.credentials.values())))
+        credentials = self._snapshots.current.credentials.values()
+        self._start(self._upstreams.forget(frozenset(credentials)))
+        self._upstreams.prepare(credentials)
 
     def _is_overtaken(self, call: RunningCall) -> bool:
         return call.is_poll and not call.stands_in(self._snapshots.current)

@@ -293,6 +293,13 @@ class Settings(BaseModel):
     call_timeout: _Timeout = timedelta(minutes=10)
     """How long any call may take that is neither a poll nor a recording."""
 
+    upstream_connections: Annotated[_WholeNumber, Field(ge=1, le=10_000)] = 100
+    """How many connections are held to one upstream at once for calls; whoever finds all of them taken waits his turn,
+    as long as connecting may take, and then gets 503 `upstream_busy`."""
+
+    upstream_polls: Annotated[_WholeNumber, Field(ge=1, le=100_000)] = 10_000
+    """The same for long polls, of which each holds a connection while it waits."""
+
     hash_pair_lifetime: _PairLifetime = timedelta(hours=1)
     """How long a pair of Noojee's hash method is used after it was first accepted: `10s` for an Administrator that
     knows no hour, which is told by calls that Noojee refuses with `Expired TimeStamp`."""

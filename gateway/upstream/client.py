@@ -29,7 +29,7 @@ from gateway.upstream.pair_book import LONGEST_LIFETIME_SECONDS
 from gateway.upstream.pool import Pool
 from gateway.upstream.rendering import HeadForm, render_api_key
 from gateway.upstream.reply import StreamedReply
-from gateway.upstream.request import UpstreamRequest
+from gateway.upstream.request import CONNECTIONS_LIMIT, POLLS_LIMIT, UpstreamRequest
 from gateway.upstream.transmission import Transmission
 
 if TYPE_CHECKING:
@@ -46,18 +46,9 @@ if TYPE_CHECKING:
     from gateway.upstream.reply import WholeReply
     from gateway.upstream.request import Patience, Reply, Timeouts
 
-__all__ = ["CONNECTIONS_LIMIT", "POLLS_LIMIT", "PooledUpstreams"]
+__all__ = ["PooledUpstreams"]
 
 _logger = logging.getLogger(__name__)
-
-CONNECTIONS_LIMIT = 100
-"""
-For calls to one upstream: half of what Tomcat works on at a time unless it is told otherwise (`maxThreads` 200), so
-that Noojee's own users find a thread whatever our callers do.
-"""
-
-POLLS_LIMIT = 10_000
-"""For long polls to one upstream: as many as callers' connections are held (`GATEWAY_MAX_CONNECTIONS`)."""
 
 _TRIES = 8
 """How many connections in a row may prove closed before a call is given up: then they are closed as soon as opened."""

@@ -15,7 +15,25 @@ if TYPE_CHECKING:
     from gateway.access.credential import Credential
     from gateway.noojee.catalogue import Operation
 
-__all__ = ["BUFFER_LIMIT_BYTES", "Patience", "Reply", "Timeouts", "UpstreamRequest", "Upstreams"]
+__all__ = [
+    "BUFFER_LIMIT_BYTES",
+    "CONNECTIONS_LIMIT",
+    "POLLS_LIMIT",
+    "Patience",
+    "Reply",
+    "Timeouts",
+    "UpstreamRequest",
+    "Upstreams",
+]
+
+CONNECTIONS_LIMIT = 100
+"""
+For calls to one upstream: half of what Tomcat works on at a time unless it is told otherwise (`maxThreads` 200), so
+that Noojee's own users find a thread whatever our callers do.
+"""
+
+POLLS_LIMIT = 10_000
+"""For long polls to one upstream: as many as callers' connections are held (`GATEWAY_MAX_CONNECTIONS`)."""
 
 BUFFER_LIMIT_BYTES = 64 * 1024
 """Replies up to this size are whole before anything goes down (contract section 5)."""
