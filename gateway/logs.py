@@ -1,5 +1,5 @@
 """
-Logging to standard error: one formatter, one line a record.
+Logging to standard error: one line a record, for a person or, with the same fields, as JSON.
 
 `serve`, `demo` and `simulate` log; a verb says what there is to say by its result or its error, and logs nothing.
 
@@ -25,7 +25,21 @@ from gateway.errors import GatewayError
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["TELEMETRY_OFF", "LineFormatter", "configure_logging", "quiet_logging", "render_exception", "render_trace"]
+__all__ = [
+    "HUMAN",
+    "JSON",
+    "TELEMETRY_OFF",
+    "JsonFormatter",
+    "LineFormatter",
+    "configure_logging",
+    "quiet_logging",
+    "render_exception",
+    "render_trace",
+]
+
+HUMAN: Final = "human"
+JSON: Final = "json"
+"""The two forms of a line."""
 
 QUIETED = (
     "alembic",
@@ -72,28 +86,41 @@ class LineFormatter(logging.Formatter):
         """
         The line, without a newline.
         """
-        at = render_instant(datetime.fromtimestamp(record.created, UTC))
-        parts = [at, record.levelname, record.name, _escape(record.getMessage())]
+        parts = [_render_at(record), record.levelname, record.name, _escape(record.getMessage())]
         parts += [f"{name}={_render_value(value)}" for name, value in _find_fields(record)]
-        if record.exc_info and record.exc_info[1] is not None:
-            error = record.exc_info[1]
-            parts += [
-                f"exception={_render_value(render_exception(error))}",
-                f"trace={_render_value(' < '.join(reversed(render_trace(error))))}",
-            ]
         return " ".join(parts)
 
 
-def configure_logging(level: str, stream: TextIO | None = None) -> None:
+class JsonFormatter(logging.Formatter):
+    """
+    One JSON object a line: `at`, `level`, `logger`, `message`, and the same fields as `LineFormatter` behind them.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """
+        The line, without a newline.
+        """
+        told = {
+            "at": _render_at(record),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        # What every line has wins over a field of the same name: by it lines are found.
+        return json.dumps(told | {name: value for name, value in _find_fields(record) if name not in told}, default=str)
+
+
+def configure_logging(level: str, stream: TextIO | None = None, *, form: str = HUMAN) -> None:
     """
     Set up the process's logging; a second call replaces the first.
 
     Args:
         level: `debug`, `info`, `warning` or `error`.
         stream: Where lines go; standard error when not given.
+        form: `human` or `json`.
     """
     handler = logging.StreamHandler(stream if stream is not None else sys.stderr)
-    handler.setFormatter(LineFormatter())
+    handler.setFormatter(JsonFormatter() if form == JSON else LineFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
@@ -142,8 +169,20 @@ def render_trace(error: BaseException) -> list[str]:
     ]
 
 
+def _render_at(record: logging.LogRecord) -> str:
+    return render_instant(datetime.fromtimestamp(record.created, UTC))
+
+
 def _find_fields(record: logging.LogRecord) -> list[tuple[str, Any]]:
-    return [(name, value) for name, value in vars(record).items() if name not in _STANDARD]
+    """
+    What was passed as `extra`, and of an exception what may be shown.
+    """
+    fields = [(name, value) for name, value in vars(record).items() if name not in _STANDARD]
+    if record.exc_info and record.exc_info[1] is not None:
+        error = record.exc_info[1]
+        fields.append(("exception", render_exception(error)))
+        fields.append(("trace", " < ".join(reversed(render_trace(error)))))
+    return fields
 
 
 def _render_value(value: object) -> str:

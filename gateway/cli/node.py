@@ -177,6 +177,7 @@ def plan_node(
         ready=ready,
         end_seconds=settings.drain_timeout.total_seconds() + _END_MARGIN_SECONDS,
         log_level=settings.log_level,
+        log_format=settings.log_format,
         as_json=as_json,
         lock=lock,
         ends_with_input=ends_with_input,
@@ -240,6 +241,7 @@ def _plan_plane(settings: Settings, module: str, listener: socket.socket, plan: 
     assignment = Assignment(
         listener=listener.fileno(),
         log_level=settings.log_level,
+        log_format=settings.log_format,
         tls_files=[str(path) for path in tls_files if path is not None],
         plan=plan,
     )

@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> NoReturn:
         StorageError: The journal cannot be opened.
     """
     settings = load_settings()
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, form=settings.log_format)
     check_data_folder(settings.data_dir)
     check_run_dir(settings.run_dir)
     check_listening(settings)

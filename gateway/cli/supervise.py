@@ -31,7 +31,7 @@ def main(descriptor: int) -> int:
     os.set_inheritable(descriptor, False)
     with os.fdopen(descriptor, encoding="utf-8") as pipe:
         plan = SupervisorPlan.parse(pipe.read())
-    configure_logging(plan.log_level)
+    configure_logging(plan.log_level, form=plan.log_format)
     try:
         Supervisor(plan).run()
     except OperatorError as error:

@@ -30,6 +30,7 @@ class Assignment:
     log_level: str
     tls_files: list[str]
     plan: Mapping[str, Any]
+    log_format: str = "human"
 
     def render(self) -> str:
         """

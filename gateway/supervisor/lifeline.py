@@ -109,7 +109,7 @@ def live(serve: Callable[[Lifeline, Assignment], None]) -> int:
     assignment = lifeline.read_assignment()
     if assignment is None:
         return 0
-    configure_logging(assignment.log_level)
+    configure_logging(assignment.log_level, form=assignment.log_format)
     try:
         serve(lifeline, assignment)
     except OperatorError as error:

@@ -34,7 +34,7 @@ class SupervisorPlan:
     Attributes:
         ready: What standard output is told, newline included, when both are ready for the first time.
         end_seconds: How long an orderly end may take before what is left is killed.
-        log_level: As in the settings.
+        log_level: As in the settings, and `log_format` too.
         as_json: Whether an error is told as JSON.
         lock: The descriptor that holds the right to serve; both processes hold it too, for as long as they live.
         ends_with_input: Whether the end of standard input is an order to end, for whoever started us as a process.
@@ -46,6 +46,7 @@ class SupervisorPlan:
     end_seconds: float
     log_level: str
     as_json: bool
+    log_format: str = "human"
     lock: int | None = None
     ends_with_input: bool = False
 

@@ -5,6 +5,7 @@ What a log line may show.
 from __future__ import annotations
 
 import io
+import json
 import logging
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.errors import StorageError
-from gateway.logs import QUIETED, configure_logging, render_exception
+from gateway.logs import JSON, QUIETED, configure_logging, render_exception
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,6 +60,57 @@ def test_a_line_cannot_be_forged(stream: io.StringIO) -> None:
 
     assert 1 == stream.getvalue().count("\n")
     assert r"a\nb\u001b[2J" in stream.getvalue()
+
+
+def test_json_has_the_same_fields_and_is_one_line(stream: io.StringIO) -> None:
+    """
+    Values keep their types; nothing that is logged can begin another line.
+    """
+    configure_logging("debug", stream, form=JSON)
+    logging.getLogger("gateway.x").info("it\nis %s", "so", extra={"port": 8080, "node": "a\u2028b", "caller": None})
+
+    (line,) = stream.getvalue().splitlines()
+
+    told = json.loads(line)
+    assert str(told.pop("at")).endswith("Z")
+    assert {
+        "level": "INFO",
+        "logger": "gateway.x",
+        "message": "it\nis so",
+        "port": 8080,
+        "node": "a\u2028b",
+        "caller": None,
+    } == told
+
+
+def test_no_field_takes_the_place_of_what_every_json_line_has(stream: io.StringIO) -> None:
+    """
+    Whoever looks for errors looks at `level`.
+    """
+    configure_logging("debug", stream, form=JSON)
+    logging.getLogger("gateway").info("told", extra={"level": "ERROR", "at": "never", "logger": "another"})
+
+    told = json.loads(stream.getvalue())
+
+    assert ("INFO", "gateway") == (told["level"], told["logger"])
+    assert "never" != told["at"]
+
+
+@pytest.mark.parametrize("form", ["human", "json"])
+def test_both_forms_show_of_an_exception_its_type_and_place_alone(stream: io.StringIO, form: str) -> None:
+    """
+    Never its text.
+    """
+    configure_logging("debug", stream, form=form)
+    try:
+        raise RuntimeError(SECRET)
+    except RuntimeError:
+        logging.getLogger("gateway").exception("it broke")
+
+    assert SECRET not in stream.getvalue()
+    assert "RuntimeError" in stream.getvalue()
+    assert "test_both_forms_show" in stream.getvalue()
+    assert 1 == stream.getvalue().count("\n")
 
 
 def test_what_prints_urls_is_silent_at_debug(stream: io.StringIO) -> None:

@@ -134,6 +134,9 @@ def test_the_master_key_is_found_in_the_credentials_directory_unless_named(
         ("GATEWAY_SNAPSHOT_MAX_AGE", "31d", "GATEWAY_SNAPSHOT_MAX_AGE: must be at least 5s and at most 30d."),
         ("GATEWAY_HASH_PAIR_LIFETIME", "9s", "GATEWAY_HASH_PAIR_LIFETIME: must be at least 10s and at most 1h."),
         ("GATEWAY_HASH_PAIR_LIFETIME", "61m", "GATEWAY_HASH_PAIR_LIFETIME: must be at least 10s and at most 1h."),
+        ("GATEWAY_PROBE_INTERVAL", "2d", "GATEWAY_PROBE_INTERVAL: must be at least 1s and at most 1d, or off."),
+        ("GATEWAY_LOG_CALLS", "yes", "GATEWAY_LOG_CALLS: must be true or false."),
+        ("GATEWAY_LOG_FORMAT", MARKED, "GATEWAY_LOG_FORMAT: must be 'human' or 'json'."),
         ("GATEWAY_NUMBER_COUNTRY", "+61", "GATEWAY_NUMBER_COUNTRY: must be a country calling code"),
         ("GATEWAY_NODE", MARKED + " x", "GATEWAY_NODE: must be a name of ASCII letters"),
     ],
@@ -143,6 +146,29 @@ def test_a_wrong_value_is_refused_without_being_shown(name: str, value: str, exp
     The sentence names the setting and what it must be, never what it was.
     """
     assert refuse(**{name: value}).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("off", timedelta(0)), ("0", timedelta(0)), ("0s", timedelta(0)), ("90s", timedelta(seconds=90))],
+)
+def test_the_probes_can_be_switched_off(monkeypatch: pytest.MonkeyPatch, text: str, expected: timedelta) -> None:
+    """
+    By a word, or by no time at all.
+    """
+    monkeypatch.setenv("GATEWAY_PROBE_INTERVAL", text)
+
+    assert expected == load_settings().probe_interval
+
+
+@pytest.mark.parametrize(("text", "expected"), [("true", True), ("false", False)])
+def test_calls_are_logged_when_it_says_so(monkeypatch: pytest.MonkeyPatch, text: str, *, expected: bool) -> None:
+    """
+    Two words, and no third.
+    """
+    monkeypatch.setenv("GATEWAY_LOG_CALLS", text)
+
+    assert expected is load_settings().log_calls
 
 
 def test_every_wrong_setting_is_told_at_once_and_nothing_that_only_follows() -> None:
@@ -219,6 +245,8 @@ def test_paths_that_end_in_file_are_settings_of_their_own(monkeypatch: pytest.Mo
         ("port = 1.5\n", "`port` in the file named by GATEWAY_CONFIG: must be a whole number."),
         ("call_timeout = 30\n", "`call_timeout` in the file named by GATEWAY_CONFIG: must be text: a whole number"),
         ("data_dir = 3\n", "`data_dir` in the file named by GATEWAY_CONFIG: must be a path and not empty."),
+        ("log_calls = []\n", "`log_calls` in the file named by GATEWAY_CONFIG: must be true or false."),
+        ("probe_interval = {}\n", "`probe_interval` in the file named by GATEWAY_CONFIG: must be text: a whole number"),
         ("allow_plaintext = 'true'\n", "`allow_plaintext` in the file named by GATEWAY_CONFIG: must be exactly yes"),
         ("config = 'x'\n", "`config` stands in the file named by GATEWAY_CONFIG, which names no other file"),
         (f"port = {MARKED}\n", "is not TOML, at line 1, column 8."),
