@@ -10,14 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import socket
-import struct
-import sys
 from typing import TYPE_CHECKING
 
-from gateway.errors import OperatorError, OperatorReason
 from gateway.readiness import ASKING
+from gateway.run_folder import bind_private, is_own_peer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["ListeningPost"]
 
 _LINE_LIMIT_BYTES = 32
-_PATH_LIMIT_BYTES = 103  # sun_path is 104 bytes on macOS and 108 on Linux, its NUL included
 
 
 class ListeningPost:
@@ -52,24 +47,7 @@ class ListeningPost:
         Raises:
             OperatorError: `data_dir_unusable` for a path too long for a socket or a folder that cannot be used.
         """
-        if len(os.fsencode(self._path)) > _PATH_LIMIT_BYTES:
-            raise OperatorError(
-                OperatorReason.DATA_DIR_UNUSABLE,
-                f"The path {self._path} is too long for a socket (at most {_PATH_LIMIT_BYTES} bytes). "
-                "Set GATEWAY_RUN_DIR to a shorter folder, such as /run/noojee-gateway.",
-            )
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            self._path.parent.mkdir(mode=0o700, exist_ok=True)
-            self._path.unlink(missing_ok=True)
-            listener.bind(os.fspath(self._path))
-            self._path.chmod(0o600)
-        except OSError as error:
-            listener.close()
-            raise OperatorError(
-                OperatorReason.DATA_DIR_UNUSABLE,
-                f"The socket {self._path} cannot be made: {error.strerror}. Check GATEWAY_RUN_DIR.",
-            ) from error
+        listener = bind_private(self._path)
         self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=_LINE_LIMIT_BYTES)
 
     async def close(self) -> None:
@@ -83,7 +61,7 @@ class ListeningPost:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            if _is_ours(writer.get_extra_info("socket")):
+            if is_own_peer(writer.get_extra_info("socket")):
                 line = await reader.readline()
                 if line == ASKING:
                     writer.write(self._readiness().render())
@@ -102,11 +80,3 @@ class ListeningPost:
         if what == b"ring":
             return self._ring.has_version(int(version))
         return not what and await self._snapshots.refresh(int(version))
-
-
-def _is_ours(peer: socket.socket) -> bool:
-    if not sys.platform.startswith("linux"):
-        return True  # the file's mode has to do
-    credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    _pid, uid, _gid = struct.unpack("3i", credentials)
-    return uid in {os.geteuid(), 0}
