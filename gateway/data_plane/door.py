@@ -43,6 +43,8 @@ _logger = logging.getLogger(__name__)
 
 _NO_BODY: Final = EmptyBody()
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_RETRY_SECONDS: Final = 5
+"""When to try again what was refused because the worker ends."""
 
 
 class _Phase(enum.Enum):
@@ -166,6 +168,13 @@ class Door(asyncio.Protocol):
     # --- what a call and its answer ask for ---------------------------------------------------------------------------
 
     @property
+    def is_connected(self) -> bool:
+        """
+        Whether the connection was made, over TLS by a handshake; it may be lost by now.
+        """
+        return self._wire is not None
+
+    @property
     def is_gone(self) -> bool:
         """
         Whether nothing that is written now can reach the caller.
@@ -213,7 +222,7 @@ class Door(asyncio.Protocol):
         """
         if not self._has_whole_body():
             self._keeps_alive = False
-        return not self._keeps_alive or self._hall.draining or (self._has_eof and not self._buffer)
+        return not self._keeps_alive or self._hall.ends_connections or (self._has_eof and not self._buffer)
 
     def abort(self) -> None:
         """
@@ -238,14 +247,24 @@ class Door(asyncio.Protocol):
         else:
             self._close(self._bounds.linger_seconds)
 
+    def let_go(self) -> None:
+        """
+        Close the connection if it is idle; one that is fresh only after a moment, for its caller is about to send.
+        """
+        is_fresh = not self._keeps_alive  # as long as it is idle: the first call's head sets it
+        if self._phase is _Phase.IDLE and is_fresh:
+            self._deadline.set(self._bounds.linger_seconds)
+        else:
+            self.close_if_idle()
+
     def shutdown(self) -> None:
         """
         End what is not a call under way: uvicorn's word for the end of serving. A half-received head gets its 503.
         """
         if self._phase is _Phase.HEAD:
-            self._refuse(CallerError(Reason.DRAINING))
+            self._refuse(CallerError(Reason.DRAINING, retry_after_seconds=_RETRY_SECONDS))
         else:
-            self.close_if_idle()
+            self.let_go()
 
     # --- one request after another ------------------------------------------------------------------------------------
 
@@ -287,7 +306,7 @@ class Door(asyncio.Protocol):
         self._hall.running.discard(task)
         if task is self._task and self._answer is not None:
             # It was cancelled before its first step, so that nothing in `_serve` could run.
-            self._answer_late(self._answer, CallerError(Reason.DRAINING))
+            self._answer_late(self._answer, CallerError(Reason.DRAINING, retry_after_seconds=_RETRY_SECONDS))
             self._end_call(self._answer)
 
     async def _serve(self, call: Call, answer: Answer) -> None:

@@ -66,6 +66,8 @@ class Hall:
         doors: The open connections, those that are refused or closing included.
         running: The tasks of the calls under way.
         admitted: How many of the connections count towards `Bounds.connections`.
+        leaving: Whether every answer is its connection's last, because the worker has handed its place on. Idle
+            connections stay open: what their callers send next may be on its way, and is served.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class Hall:
         self.running: set[asyncio.Task[None]] = set()
         self.admitted = 0
         self._admitted_by_source: Counter[str] = Counter()
+        self.leaving = False
         self._is_draining = False
         self._somebody_left = asyncio.Event()
 
@@ -95,7 +98,7 @@ class Hall:
     @property
     def draining(self) -> bool:
         """
-        Whether every answer is its connection's last. Setting it closes the idle connections.
+        Whether the worker ends: every answer is its connection's last. Setting it closes the idle connections.
         """
         return self._is_draining
 
@@ -104,7 +107,14 @@ class Hall:
         self._is_draining = value
         if value:
             for door in tuple(self.doors):
-                door.close_if_idle()
+                door.let_go()
+
+    @property
+    def ends_connections(self) -> bool:
+        """
+        Whether every answer is its connection's last.
+        """
+        return self._is_draining or self.leaving
 
     def refused(self, reason: Reason, peer: str) -> None:
         """

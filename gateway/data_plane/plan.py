@@ -36,7 +36,7 @@ class WorkerPlan:
     hash_pair_seconds: float = LONGEST_LIFETIME_SECONDS
     upstream_connections: int = CONNECTIONS_LIMIT
     upstream_polls: int = POLLS_LIMIT
-    drain_seconds: float = 10.0
+    drain_seconds: float = 90.0
     journal_reserve_bytes: int = 0
     snapshot_max_age_seconds: float = 24 * 3600.0
     trusted_proxies: tuple[str, ...] = ()

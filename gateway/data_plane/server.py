@@ -11,6 +11,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import select
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
@@ -29,6 +31,11 @@ __all__ = ["CallersServer"]
 _SHUTDOWN_SECONDS = 5
 """How long `stop` waits for answers that are out to be taken, lingering included."""
 
+_TAKING_IN_SECONDS = 1.0
+"""How long `stop` goes on accepting: as long as somebody waits, but new ones may come for ever."""
+
+_HANDSHAKES_CHECK_SECONDS = 0.05
+
 
 class CallersServer(uvicorn.Server):
     """
@@ -45,6 +52,7 @@ class CallersServer(uvicorn.Server):
         self._hall = hall
         self._ssl_context = ssl_context
         self._sockets: list[socket.socket] = []
+        self._made: weakref.WeakSet[Door] = weakref.WeakSet()
         self.servers: list[asyncio.base_events.Server] = []
 
     @contextlib.contextmanager
@@ -60,7 +68,6 @@ class CallersServer(uvicorn.Server):
         """
         self.config.load()
         self.lifespan = self.config.lifespan_class(self.config)
-        self._sockets = sockets
         await self.startup(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -68,7 +75,7 @@ class CallersServer(uvicorn.Server):
         Do as uvicorn does, with a bound on the handshake, which it leaves at asyncio's 60 s.
         """
         loop = asyncio.get_running_loop()
-        create_door = functools.partial(Door, self._hall, self.config, self.server_state, {}, loop)
+        create_door = functools.partial(self._create_door, loop)
         bounds = self._hall.bounds
         tls: dict[str, Any] = {}
         if self._ssl_context is not None:
@@ -78,9 +85,37 @@ class CallersServer(uvicorn.Server):
                 # asyncio cuts what is unsent when this ends; the door closes sooner what has nothing to send.
                 "ssl_shutdown_timeout": bounds.stalled_seconds,
             }
-        for sock in sockets or ():
+        self._sockets = list(sockets or ())
+        for sock in self._sockets:
             self.servers.append(await loop.create_server(create_door, sock=sock, backlog=self.config.backlog, **tls))
         self.started = True
+
+    def _create_door(self, loop: asyncio.AbstractEventLoop) -> Door:
+        door = Door(self._hall, self.config, self.server_state, {}, loop)
+        if self._ssl_context is not None:
+            self._made.add(door)
+        return door
+
+    def stop_accepting(self) -> None:
+        """
+        Listen no more; who is connected stays. Whoever else holds the socket goes on listening.
+        """
+        for server in self.servers:
+            server.close()
+        for sock in self._sockets:
+            sock.close()
+        self.servers, self._sockets = [], []
+
+    async def wait_until_empty(self) -> None:
+        """
+        Return when no connection is left, those that are still shaking hands included.
+        """
+        loop = asyncio.get_running_loop()
+        patient_until = loop.time() + self._hall.bounds.handshake_seconds  # by then asyncio has given them up
+        await self._hall.wait_until_empty()
+        while loop.time() < patient_until and not all(door.is_connected for door in self._made):
+            await asyncio.sleep(_HANDSHAKES_CHECK_SECONDS)
+            await self._hall.wait_until_empty()
 
     async def stop(self) -> None:
         """
@@ -90,25 +125,36 @@ class CallersServer(uvicorn.Server):
         answers that are out may still be taken. Only what is not taken by then is cut.
         """
         self._hall.draining = True
-        await self.shutdown(self._sockets)
+        await self.shutdown()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """
         Shut down in uvicorn's order, but cancel nothing: uvicorn's own way leaves cancelled calls without our answer.
         """
-        for server in self.servers:
-            server.close()
-        for sock in sockets or ():
-            sock.close()
+        del sockets  # we have our own
+        await self._take_in()
+        self.stop_accepting()
         for door in tuple(self._hall.doors):
             door.shutdown()
         try:
             async with asyncio.timeout(_SHUTDOWN_SECONDS):
-                await self._hall.wait_until_empty()
+                await self.wait_until_empty()
         except TimeoutError:
             for door in tuple(self._hall.doors):
                 door.abort()
             await self._hall.wait_until_empty()
+
+    async def _take_in(self) -> None:
+        """
+        Accept who has connected by now: a socket that is closed over its queue resets those in it.
+        """
+        waiting = select.poll()
+        for sock in self._sockets:
+            waiting.register(sock, select.POLLIN)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_TAKING_IN_SECONDS):
+                while waiting.poll(0):  # noqa: ASYNC110 - the kernel alone knows whether somebody waits
+                    await asyncio.sleep(0)  # in this turn of the loop they are accepted
 
 
 def _create_config(hall: Hall, *, backlog: int) -> uvicorn.Config:

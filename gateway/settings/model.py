@@ -340,5 +340,6 @@ class Settings(BaseModel):
     """How long a pair of Noojee's hash method is used after it was first accepted: `10s` for an Administrator that
     knows no hour, which is told by calls that Noojee refuses with `Expired TimeStamp`."""
 
-    drain_timeout: _Timeout = timedelta(seconds=10)
-    """How long running calls may still take once the gateway was told to stop."""
+    drain_timeout: _Timeout = timedelta(seconds=90)
+    """How long running calls may still take once the gateway was told to stop, or a worker to leave: more than the
+    longest a call that dials may take, `GATEWAY_LEAD_REPLY_TIMEOUT`. What ends the gateway must wait 20 s longer."""

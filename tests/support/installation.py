@@ -193,6 +193,7 @@ class Installation:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("GATEWAY_")}
         # Small, for each of many installations holds it for as long as its folder is kept.
         ours = {"GATEWAY_DATA_DIR": str(self.data_dir), "GATEWAY_JOURNAL_RESERVE": "256KiB"}
+        ours["GATEWAY_DRAIN_TIMEOUT"] = "10s"  # a test that leaves a call running ends with it
         # Whoever counts what reaches Noojee counts calls, unless the probes are what it is about.
         return kept | ours | {"GATEWAY_PROBE_INTERVAL": "off"} | self.environment
 

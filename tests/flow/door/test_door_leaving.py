@@ -233,7 +233,7 @@ def test_a_handshake_has_a_bound(open_house: OpenHouse, tls: Contexts) -> None:
 
 def test_draining_makes_every_answer_the_last(open_house: OpenHouse) -> None:
     """
-    Idle connections close at once, a running call's answer says `close`, and a new connection is still served, once.
+    Idle connections close, a running call's answer says `close`, and a new connection is still served, once.
     """
     is_open = asyncio.Event()
 
@@ -255,6 +255,73 @@ def test_draining_makes_every_answer_the_last(open_house: OpenHouse) -> None:
         assert "close" == busy.read_reply().headers["connection"]
         assert b"" == busy.read_to_end()
     assert "close" == house.exchange(REQUEST % b"/").headers["connection"]
+
+
+def test_a_fresh_connection_is_given_a_moment_when_the_drain_begins(open_house: OpenHouse) -> None:
+    """
+    Who has just connected is about to send, and is answered; who sends nothing is closed then.
+    """
+    house = open_house(linger_seconds=0.5)
+    with house.connect() as slow, house.connect() as silent:
+        house.wait_for_doors(2, "IDLE")
+        house.drain()
+        reply = slow.send(REQUEST % b"/").read_reply()
+
+        assert (200, "close") == (reply.status, reply.headers["connection"])
+        assert b"" == silent.read_to_end()
+
+
+def test_a_worker_that_leaves_closes_no_idle_connection(open_house: OpenHouse) -> None:
+    """
+    Its caller's next request may be on its way: it is served, as the last of its connection.
+    """
+    house = open_house()
+    with house.connect() as idle, house.connect() as fresh:
+        idle.send(REQUEST % b"/1").read_reply()
+        house.wait_for_doors(2, "IDLE")
+        house.hall.leaving = True
+
+        for caller in (idle, fresh):
+            reply = caller.send(REQUEST % b"/2").read_reply()
+            assert (200, "close") == (reply.status, reply.headers["connection"])
+            assert b"" == caller.read_to_end()
+
+
+@pytest.mark.parametrize("is_encrypted", [False, True])
+def test_who_stops_accepting_serves_who_is_connected(
+    open_house: OpenHouse, tls: Contexts, *, is_encrypted: bool
+) -> None:
+    """
+    Also who is only half through the handshake: until then the server is not empty.
+    """
+    house = open_house(tls=tls if is_encrypted else None)
+    with house.connect() as served, socket.create_connection(house.address) as raw:
+        served.send(REQUEST % b"/").read_reply()
+        if is_encrypted:
+            house.wait_until(lambda: len(house.server._made) == 2, "the handshake's beginning")
+        else:
+            house.wait_for_doors(2, "IDLE")
+        house.hall.leaving = True
+        house.run(call(house.server.stop_accepting))
+        emptied = asyncio.run_coroutine_threadsafe(house.server.wait_until_empty(), house.loop)
+
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(house.address)
+        assert "close" == served.send(REQUEST % b"/").read_reply().headers["connection"]
+        served.socket.close()  # else, over TLS, its goodbye is waited for
+        assert not emptied.done()
+        late = tls[1].wrap_socket(raw, server_hostname="localhost") if is_encrypted else raw
+        late.sendall(REQUEST % b"/late")
+        assert late.recv(65536).startswith(b"HTTP/1.1 200 ")
+        late.close()
+        emptied.result(10)
+
+
+async def call(function: Callable[[], None]) -> None:
+    """
+    As a coroutine, for the house's loop.
+    """
+    function()
 
 
 def test_a_request_that_was_sent_before_the_drain_is_answered(open_house: OpenHouse) -> None:
