@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.audit.event import Tag
@@ -61,6 +62,7 @@ class Backlog:
     Attributes:
         gate: Held for every change, also of an entry's state, and never while the disk is touched.
         failure: What is wrong with the disk; None while the journal is writable.
+        failures: How often something came to be wrong with it, by the failure's reason.
         refused: Awaited records that were turned away since then.
         lost: Records that nobody waited for and that were dropped since then.
     """
@@ -68,6 +70,7 @@ class Backlog:
     def __init__(self, stream: str) -> None:
         self.gate = threading.Lock()
         self.failure: StreamWriteError | None = None
+        self.failures: Counter[str] = Counter()
         self.refused = 0
         self.lost = 0
         self._stream = stream
@@ -86,6 +89,20 @@ class Backlog:
         Whether nothing more is taken in.
         """
         return self._closed
+
+    @property
+    def size_bytes(self) -> int:
+        """
+        At most how much is not on the disk, what the writer has taken included.
+        """
+        return self._size_bytes
+
+    @property
+    def waiting(self) -> int:
+        """
+        How many entries the writer has not taken yet.
+        """
+        return len(self._incoming)
 
     def add(self, entry: Entry) -> None:
         """
@@ -234,6 +251,7 @@ class Backlog:
     def _note_stall(self, stall: StalledError) -> None:
         if self.failure is None:
             self.failure = stall
+            self.failures[stall.reason] += 1
             _log.error("the journal cannot be written: %s; calls are refused until it can", stall.detail)
             if self._sleep != _AWAKE:
                 self._ring()  # it was not the disk, but we that were asleep: the writer must show it

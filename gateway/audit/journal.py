@@ -20,6 +20,7 @@ from gateway.audit.bench import Bench
 from gateway.audit.closure import close_intent
 from gateway.audit.entry import Entry, tell
 from gateway.audit.event import Rendered, Tag, render_draft, stamp
+from gateway.audit.figures import JournalFigures
 from gateway.audit.stream import StalledError, Stream, StreamBusyError
 from gateway.audit.writer import Writer
 from gateway.errors import Reason
@@ -172,6 +173,22 @@ class Journal:
         False until all are true again, which the journal finds out by itself, within about a second.
         """
         return self._backlog.failure is None
+
+    @property
+    def figures(self) -> JournalFigures:
+        """
+        How it is doing, in numbers; touches no disk.
+        """
+        return JournalFigures(
+            is_writable=self.writable,
+            failures=self._backlog.failures,
+            group_records=self._writer.group_records,
+            write_seconds=self._writer.write_seconds,
+            backlog_records=self._backlog.waiting + self._writer.waiting,
+            backlog_bytes=self._backlog.size_bytes,
+            reserve_bytes=self._stream.reserve_bytes,
+            reserve_held_bytes=self._stream.reserve_held_bytes,
+        )
 
     async def record(self, event: Event | Rendered) -> None:
         """

@@ -179,6 +179,21 @@ class Stream:
         # A process that was killed may have created the segment without having synced the folder.
         durable.sync_folder(self.path)
 
+    @property
+    def reserve_bytes(self) -> int:
+        """
+        How much of the disk is to be held.
+        """
+        return self._reserve_bytes
+
+    @property
+    def reserve_held_bytes(self) -> int:
+        """
+        How much of the disk is held beyond the end of the segment; a word of the moment for other threads.
+        """
+        segment = self._segment
+        return max(0, segment.held - segment.length) if segment is not None else 0
+
     def append(self, drafts: Sequence[Draft], *, keeps_reserve: bool = False) -> None:
         """
         Append events, in order, as one group: one write, one sync. Durable, all of them, when it returns.

@@ -23,6 +23,8 @@ from gateway.audit.bench import settle
 from gateway.audit.ending import GROUP_LIMIT_BYTES
 from gateway.audit.event import Tag, render_draft
 from gateway.audit.stream import ReserveMissingError, StalledError, StreamWriteError
+from gateway.metrics.histogram import Histogram
+from gateway.metrics.worker_metrics import WorkerMetric
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,6 +52,10 @@ class Writer:
 
     Args:
         probe_seconds: How often a failing disk is tried again.
+
+    Attributes:
+        group_records: How many records were written together.
+        write_seconds: How long it took to write and sync them.
     """
 
     def __init__(self, stream: Stream, backlog: Backlog, clock: Clock, probe_seconds: float) -> None:
@@ -63,6 +69,8 @@ class Writer:
         self._oldest_at = 0.0  # when the first of these came, in monotonic seconds
         self._rests_at = 0.0  # until when it stays half awake, so that what comes soon needs not wake it
         self._closing = False
+        self.group_records = Histogram(WorkerMetric.JOURNAL_GROUP_RECORDS)
+        self.write_seconds = Histogram(WorkerMetric.JOURNAL_WRITE_SECONDS)
         self._thread = threading.Thread(target=self._run, name=f"journal-{stream.name}", daemon=True)
         self._thread.start()
 
@@ -72,6 +80,13 @@ class Writer:
         """
         self._thread.join(seconds)
         return not self._thread.is_alive()
+
+    @property
+    def waiting(self) -> int:
+        """
+        How many entries were taken from the backlog and are not with the disk yet.
+        """
+        return len(self._waiting)
 
     def _run(self) -> None:
         """
@@ -169,7 +184,10 @@ class Writer:
             group, drafts, keeps_reserve = self._form_group(failure if probes else None)
             try:
                 if drafts:
+                    began_at = time.monotonic()
                     self._stream.append(drafts, keeps_reserve=keeps_reserve)
+                    self.write_seconds.observe(time.monotonic() - began_at)
+                    self.group_records.observe(len(drafts))
             except ReserveMissingError as error:
                 self._fail(group, error)  # nothing was written yet, and the rest may use the reserve
                 continue
@@ -264,6 +282,8 @@ class Writer:
     def _note(self, failure: StreamWriteError) -> None:
         with self._backlog.gate:
             known, self._backlog.failure = self._backlog.failure, failure
+            if known is None:
+                self._backlog.failures[failure.reason] += 1
         if known is None:
             _log.error("the journal cannot be written: %s; calls are refused until it can", failure.detail)
 
