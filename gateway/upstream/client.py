@@ -33,7 +33,7 @@ from gateway.upstream.request import CONNECTIONS_LIMIT, POLLS_LIMIT, UpstreamReq
 from gateway.upstream.transmission import Transmission
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from collections.abc import Set as AbstractSet
 
     from gateway.access.upstream import Upstream
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from gateway.upstream.addresses import Resolver
     from gateway.upstream.connection import Connection, Home
     from gateway.upstream.pair_book import HeldPair
+    from gateway.upstream.pool import PoolFigures
     from gateway.upstream.reply import WholeReply
     from gateway.upstream.request import Patience, Reply, Timeouts
 
@@ -139,6 +140,16 @@ class PooledUpstreams:
         upstreams = {credential.upstream for credential in credentials}
         for upstream in [upstream for upstream in self._sites if upstream not in upstreams]:
             self._sites.pop(upstream).retire()
+
+    def iterate_figures(self) -> Iterator[tuple[str, str, PoolFigures]]:
+        """
+        How each pool is doing, by its upstream's name and what it is for: `calls` or `polls`.
+
+        An upstream that was changed a moment ago may have two of each.
+        """
+        for upstream, site in self._sites.items():
+            yield upstream.name, "calls", site.calls.figures
+            yield upstream.name, "polls", site.polls.figures
 
     async def close(self) -> None:
         """

@@ -14,7 +14,7 @@ import itertools
 import logging
 import math
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.errors import Reason, UpstreamError
 from gateway.outcome import Outcome
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from gateway.upstream.connection import Connection, Home
 
-__all__ = ["FRESH_SECONDS", "IDLE_SECONDS", "Pool"]
+__all__ = ["FRESH_SECONDS", "IDLE_SECONDS", "Pool", "PoolFigures"]
 
 _logger = logging.getLogger(__name__)
 
@@ -51,6 +51,27 @@ _CLOSING_SECONDS = 1.0
 
 _TICK_SECONDS = 0.01
 """How much too early a timer may ring."""
+
+
+class PoolFigures(NamedTuple):
+    """
+    How a pool is doing, in numbers of connections.
+
+    Attributes:
+        busy: Those that carry something, or wait for the end of it.
+        idle: Those that do not.
+        opening: Those that are being opened.
+        limit: The most of all these.
+        opened: How many ever were opened.
+        waiting: How many calls wait for one.
+    """
+
+    busy: int
+    idle: int
+    opening: int
+    limit: int
+    opened: int
+    waiting: int
 
 
 class Pool:
@@ -86,6 +107,7 @@ class Pool:
         self._alarm: asyncio.TimerHandle | None = None
         self._rings_at = math.inf
         self._opening: set[asyncio.Task[None]] = set()
+        self._opened = 0
         self._sweeping: asyncio.TimerHandle | None = None
         self._is_retired = False
         self._gone: asyncio.Future[None] | None = None
@@ -192,6 +214,16 @@ class Pool:
         """
         return bool(self._all or self._opening)
 
+    @property
+    def figures(self) -> PoolFigures:
+        """
+        How it is doing.
+        """
+        idle = len(self._idle)
+        return PoolFigures(
+            len(self._all) - idle, idle, len(self._opening), self._limit, self._opened, len(self._waiting)
+        )
+
     def retire_those(self, is_due: Callable[[Connection], bool]) -> None:
         """
         Close some as soon as nothing goes over them.
@@ -250,6 +282,7 @@ class Pool:
         finally:
             self._opening.discard(asyncio.current_task())
         if connection is not None and not connection.is_closing:
+            self._opened += 1
             self._all.add(connection)
             self.freed(connection)
         else:
@@ -310,10 +343,10 @@ class Pool:
         )
 
     def __repr__(self) -> str:
-        busy = len(self._all) - len(self._idle)
+        now = self.figures
         return (
-            f"<Pool of {self._name}{', retired' if self._is_retired else ''}: {busy} busy, {len(self._idle)} idle, "
-            f"{len(self._opening)} opening, {len(self._waiting)} waiting, at most {self._limit}>"
+            f"<Pool of {self._name}{', retired' if self._is_retired else ''}: {now.busy} busy, {now.idle} idle, "
+            f"{now.opening} opening, {now.waiting} waiting, at most {now.limit}>"
         )
 
 

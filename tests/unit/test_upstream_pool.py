@@ -11,7 +11,7 @@ import pytest
 
 from gateway.errors import Reason, UpstreamError
 from gateway.outcome import Outcome
-from gateway.upstream.pool import Pool
+from gateway.upstream.pool import Pool, PoolFigures
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -273,6 +273,7 @@ def test_who_waits_takes_what_comes_first() -> None:
         await settle()
 
         assert "1 busy, 1 idle, 0 opening" in repr(exchange.pool)
+        assert PoolFigures(busy=1, idle=1, opening=0, limit=10, opened=2, waiting=0) == exchange.pool.figures
         assert 1 == (await exchange.get()).number
 
     play(story)
