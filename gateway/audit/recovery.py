@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gateway.audit.event import Event
     from gateway.clock import Clock
 
-__all__ = ["RECOVERED", "Recovery", "recover", "recover_attempts", "recover_change"]
+__all__ = ["RECOVERED", "Recovery", "recover", "recover_attempts", "recover_change", "recover_dead"]
 
 RECOVERED = "recovered"
 """The `reason` of every record with which recovery closes another."""
@@ -73,6 +73,25 @@ def recover(root: Path, own: Journal, clock: Clock) -> Recovery:
     Raises:
         StorageError: A stream cannot be read or written. What was closed stays closed.
     """
+    closed = dict(recover_dead(root, own, clock).closed)
+    closed[own.stream] = _recover_stream(root, own, always=True, tag=Tag.WORKER_STARTED) or 0
+    return Recovery(closed)
+
+
+def recover_dead(root: Path, own: Journal, clock: Clock) -> Recovery:
+    """
+    The same for the streams of others alone, for a worker that serves while another has died.
+
+    It also gives back what the dead hold of the disk as their reserve: a worker that serves holds its own.
+
+    Args:
+        root: The folder of all streams.
+        own: The journal of whoever asks; it is left alone.
+        clock: For `at`.
+
+    Raises:
+        StorageError: As for `recover`.
+    """
     closed: dict[str, int] = {}
     for folder in sorted(root.glob("worker-*")):
         if folder.name == own.stream:
@@ -87,7 +106,6 @@ def recover(root: Path, own: Journal, clock: Clock) -> Recovery:
             dead.close()
         if count is not None:
             closed[folder.name] = count
-    closed[own.stream] = _recover_stream(root, own, always=True, tag=Tag.WORKER_STARTED) or 0
     return Recovery(closed)
 
 

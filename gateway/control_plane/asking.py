@@ -25,7 +25,7 @@ _WORST_FIRST = (State.UNREADY, State.DRAINING, State.DEGRADED, State.READY)
 
 async def ask_workers(run_dir: Path, *, patience_seconds: float = _PATIENCE_SECONDS) -> Readiness:
     """
-    How the worst of the workers is; unready when there is none.
+    How the worst of the workers is; unready when there is none. One that leaves counts only where it is the last.
 
     A socket on which nobody listens was left behind by a worker that was killed, and counts for nothing.
     """
@@ -40,7 +40,8 @@ def _find_sockets(run_dir: Path) -> list[Path]:
 def _find_worst(found: Sequence[Readiness]) -> Readiness:
     if not found:
         return Readiness(State.UNREADY, {"worker": "not running"})
-    return min(found, key=lambda each: _WORST_FIRST.index(each.state))
+    staying = [each for each in found if not each.details.get("leaving")]
+    return min(staying or found, key=lambda each: _WORST_FIRST.index(each.state))
 
 
 async def _ask(path: Path, patience_seconds: float) -> Readiness | None:

@@ -6,6 +6,7 @@ Takes its stream's lock, closes what a worker before it left open, and serves un
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import socket
 import sys
@@ -17,9 +18,11 @@ from gateway.clock import SystemClock
 from gateway.data_plane.plan import WorkerPlan
 from gateway.data_plane.worker import Worker
 from gateway.supervisor.lifeline import live
-from gateway.supervisor.orders import CONTROL_PLANE_DOWN, CONTROL_PLANE_UP
+from gateway.supervisor.orders import CONTROL_PLANE_DOWN, CONTROL_PLANE_UP, LEAVE, RECOVER
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from gateway.supervisor.assignment import Assignment
     from gateway.supervisor.lifeline import Lifeline
 
@@ -36,18 +39,32 @@ async def _serve(lifeline: Lifeline, assignment: Assignment) -> None:
         def take_order(order: str) -> None:
             if order in {CONTROL_PLANE_DOWN, CONTROL_PLANE_UP}:
                 worker.has_control_plane = order == CONTROL_PLANE_UP
+            elif order == RECOVER:
+                worker.recover_dead()
+            elif order == LEAVE:
+                worker.leave()
 
         try:
-            await worker.serve([callers], ssl_context)
+            await worker.serve([callers], ssl_context, must_be_ready=assignment.is_successor)
             # What is there now stays: modules, the catalogue, tokens. Unless it is set aside, each full collection
             # goes through all of it, which stops every call for some 50 ms.
             gc.collect()
             gc.freeze()
             lifeline.tell_ready()
-            await lifeline.wait_for_end(take_order)
+            await _wait_for_first(lifeline.wait_for_end(take_order), worker.wait_until_left())
         finally:
             await worker.drain()
             await worker.close()
+
+
+async def _wait_for_first(*ends: Coroutine[None, None, None]) -> None:
+    tasks = [asyncio.ensure_future(end) for end in ends]
+    done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in rest:
+        task.cancel()
+    await asyncio.gather(*rest, return_exceptions=True)
+    for task in done:
+        task.result()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from gateway.access.limits import Permits
 from gateway.audit.denials import Denials
 from gateway.audit.event import Tag
 from gateway.audit.journal import Journal
-from gateway.audit.recovery import recover
+from gateway.audit.recovery import recover, recover_dead
 from gateway.audit.redaction import Redactor
 from gateway.audit.summary import AnonymousSummary
 from gateway.custody import AuditKey, Ring
@@ -32,7 +32,7 @@ from gateway.data_plane.plan import WorkerPlan
 from gateway.data_plane.running import Running
 from gateway.data_plane.server import CallersServer
 from gateway.data_plane.snapshots import Snapshots
-from gateway.errors import Reason
+from gateway.errors import OperatorError, OperatorReason, Reason, StorageError
 from gateway.noojee.catalogue import load_catalogue
 from gateway.readiness import Readiness, State
 from gateway.registry.feed import Feed
@@ -123,6 +123,8 @@ class Worker:
             plan.run_dir / f"{journal.stream}.sock", self._snapshots, ring, readiness=self.readiness
         )
         self._server: CallersServer | None = None
+        self._told_to_leave = asyncio.Event()
+        self._drained_at: float | None = None  # when a drain that has begun is over, on the loop's clock
         self.has_control_plane = True
 
     @classmethod
@@ -148,13 +150,25 @@ class Worker:
             await asyncio.to_thread(journal.close)
             raise
 
-    async def serve(self, sockets: list[socket.socket], ssl_context: ssl.SSLContext | None) -> None:
+    async def serve(
+        self, sockets: list[socket.socket], ssl_context: ssl.SSLContext | None, *, must_be_ready: bool = False
+    ) -> None:
         """
         Begin to serve on bound sockets; returns when calls are accepted.
+
+        Args:
+            sockets: They are ours from now on.
+            ssl_context: For TLS; None serves plain HTTP.
+            must_be_ready: Whether to accept nothing rather than to refuse it: while another worker still serves.
+
+        Raises:
+            OperatorError: Calls would be refused, with `must_be_ready`.
         """
         await self._post.open()
         # A verb that has committed since we read, and found nobody to tell, must not be overtaken by a call.
         await self._snapshots.refresh()
+        if must_be_ready and not self._journal.writable:
+            raise OperatorError(OperatorReason.JOURNAL_UNAVAILABLE, "The new worker cannot write its journal.")
         self._upstreams.prepare(self._snapshots.current.credentials.values())
         self._server = CallersServer(self._hall, ssl_context=ssl_context)
         await self._server.start(sockets)
@@ -180,9 +194,31 @@ class Worker:
                 "snapshot_version": self._snapshots.current.version,
                 "snapshot_age_seconds": round(self._snapshots.age_seconds, 1),
                 "calls_running": len(self._running),
+                "leaving": self._told_to_leave.is_set(),
                 "control_plane": "running" if self.has_control_plane else "not running",
             },
         )
+
+    def leave(self) -> None:
+        """
+        Hand the place on to another worker, which accepts already. `wait_until_left` tells when that is done.
+        """
+        self._told_to_leave.set()
+
+    async def wait_until_left(self) -> None:
+        """
+        After `leave`: accept nobody, end polls at once, serve who is connected, each answer its connection's last.
+
+        Returns when nobody is connected any more, or when a drain would have lasted long enough. Never without `leave`.
+        """
+        await self._told_to_leave.wait()
+        self._hall.leaving = True
+        self._running.end(Reason.DRAINING, lambda call: call.is_poll)
+        if self._server is not None:
+            self._server.stop_accepting()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(self._find_end_of_drain()):
+                    await self._server.wait_until_empty()
 
     async def drain(self) -> None:
         """
@@ -193,12 +229,37 @@ class Worker:
         self._hall.draining = True
         running.end(Reason.DRAINING, lambda call: call.is_poll)
         try:
-            await asyncio.wait_for(running.wait_until_empty(), self._plan.drain_seconds)
+            async with asyncio.timeout_at(self._find_end_of_drain()):
+                await running.wait_until_empty()
         except TimeoutError:
             _logger.warning("%d calls were still running after the drain and are ended", len(running))
             running.end(Reason.DRAINING, lambda _call: True)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(running.wait_until_empty(), _ANSWER_SECONDS)
+
+    def _find_end_of_drain(self) -> float:
+        """
+        Once for both ways to end: who was told to leave, and then to end, has no second time.
+        """
+        if self._drained_at is None:
+            self._drained_at = asyncio.get_running_loop().time() + self._plan.drain_seconds
+        return self._drained_at
+
+    def recover_dead(self) -> None:
+        """
+        Have the calls closed that another worker left open, which has ended while we serve.
+        """
+        self._start(self._recover_dead())
+
+    async def _recover_dead(self) -> None:
+        root = self._plan.data_dir / "journal"
+        try:
+            found = await asyncio.to_thread(recover_dead, root, self._journal, self._clock)
+        except StorageError as error:
+            _logger.error("what another worker left open stays so until the next start: %s", error.detail)  # noqa: TRY400  # our error's sentence is all there is to say
+        else:
+            if found.total:
+                _logger.warning("%d calls that another worker left open were closed as unknown", found.total)
 
     async def close(self) -> None:
         """

@@ -24,6 +24,7 @@ class Assignment:
         listener: The descriptor of a bound socket.
         tls_files: Paths of certificate and key; empty for plain HTTP.
         plan: What the plane itself is told, in a form of its own.
+        is_successor: Whether another worker still serves, whose place is taken only by one that is ready.
     """
 
     listener: int
@@ -31,6 +32,7 @@ class Assignment:
     tls_files: list[str]
     plan: Mapping[str, Any]
     log_format: str = "human"
+    is_successor: bool = False
 
     def render(self) -> str:
         """

@@ -70,14 +70,15 @@ class Lifeline:
         """
         loop = asyncio.get_running_loop()
         ended = asyncio.Event()
-        orders: list[str] = []
+        last = ""
 
         def take(data: bytes) -> None:
+            nonlocal last
             *lines, self._unread = (self._unread + data).split(b"\n")
             for line in lines:
-                orders.append(line.decode())
+                last = line.decode()
                 if take_order is not None:
-                    take_order(orders[-1])
+                    take_order(last)
 
         def hear() -> None:
             data = os.read(_STDIN, _READ_BYTES)
@@ -88,8 +89,11 @@ class Lifeline:
 
         take(b"")  # what came together with the assignment
         loop.add_reader(_STDIN, hear)
-        await ended.wait()
-        if orders[-1:] != [END]:
+        try:
+            await ended.wait()
+        finally:
+            loop.remove_reader(_STDIN)
+        if last != END:
             _logger.warning("the supervisor is gone; this process ends too")
 
     def _tell(self, word: Mapping[str, object]) -> None:

@@ -4,13 +4,19 @@ What the supervisor tells a plane over its lifeline, a line each.
 
 from __future__ import annotations
 
-__all__ = ["CONTROL_PLANE_DOWN", "CONTROL_PLANE_UP", "END"]
+__all__ = ["CONTROL_PLANE_DOWN", "CONTROL_PLANE_UP", "END", "LEAVE", "RECOVER"]
 
 CONTROL_PLANE_DOWN = "control plane down"
 """To the worker: it stands alone from now on (law 8)."""
 
 CONTROL_PLANE_UP = "control plane up"
 """To the worker: it does no longer."""
+
+LEAVE = "leave"
+"""To a worker: another has taken its place. It serves who is connected, nobody new, and ends by itself."""
+
+RECOVER = "recover"
+"""To the worker: another worker has ended, however that was. What it left open is to be closed."""
 
 END = "end"
 """The end of the lifeline that follows is an order; without this line it is the supervisor's death."""

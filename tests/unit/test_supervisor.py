@@ -97,6 +97,11 @@ async def serve(path: Path, answer: bytes) -> asyncio.Server:
             [Readiness(State.READY).render(), Readiness(State.DRAINING).render(), Readiness(State.DEGRADED).render()],
             Readiness(State.DRAINING),
         ),
+        (
+            [Readiness(State.DRAINING, {"leaving": True}).render(), Readiness(State.DEGRADED).render()],
+            Readiness(State.DEGRADED),
+        ),
+        ([Readiness(State.READY, {"leaving": True}).render()], Readiness(State.READY, {"leaving": True})),
         ([Readiness(State.READY).render(), b""], Readiness(State.UNREADY, {"worker": "does not answer"})),
         ([b'{"state": "rea'], Readiness(State.UNREADY, {"worker": "does not answer"})),
         ([b'{"state": "splendid", "details": {}}\n'], Readiness(State.UNREADY, {"worker": "does not answer"})),
@@ -104,7 +109,7 @@ async def serve(path: Path, answer: bytes) -> asyncio.Server:
 )
 def test_a_node_is_as_its_worst_worker(run_dir: Path, answers: list[bytes], expected: Readiness) -> None:
     """
-    Who is dead counts for nothing; who answers nonsense does not answer.
+    Who is dead counts for nothing, nor who leaves while another stays; who answers nonsense does not answer.
     """
 
     async def ask() -> Readiness:
