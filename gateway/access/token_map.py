@@ -98,6 +98,16 @@ class TokenMap(Mapping[bytes, Token]):
         while piece := list(islice(items, size)):
             yield piece
 
+    def iterate_expiries(self, size: int) -> Iterator[list[str]]:
+        """
+        When each token expires that is there now, as `render_instant` writes it, or nothing; in slices.
+
+        The map may change meanwhile, because what is gone through is a list of its own.
+        """
+        packed = list(self._packed.values())
+        for first in range(0, len(packed), size):
+            yield [each.rpartition(" ")[2] for each in packed[first : first + size]]
+
     def put(self, tokens: Iterable[tuple[bytes, PackedToken]]) -> None:
         """
         Add tokens, or put them in the place of those of the same text.

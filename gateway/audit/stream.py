@@ -29,7 +29,15 @@ if TYPE_CHECKING:
 
     from gateway.audit.event import Draft
 
-__all__ = ["LOCK_NAME", "ReserveMissingError", "StalledError", "Stream", "StreamBusyError", "StreamWriteError"]
+__all__ = [
+    "FAILURES",
+    "LOCK_NAME",
+    "ReserveMissingError",
+    "StalledError",
+    "Stream",
+    "StreamBusyError",
+    "StreamWriteError",
+]
 
 LOCK_NAME = "lock"
 
@@ -48,6 +56,10 @@ _REASONS = {
 }
 
 
+FAILURES = ("disk_full", "read_only", "file_changed", "disk_stalled", "disk_error")
+"""Every `StreamWriteError.reason`."""
+
+
 class StreamBusyError(StorageError):
     """
     Another process, or this one a second time, holds the stream's lock.
@@ -59,8 +71,7 @@ class StreamWriteError(StorageError):
     A group is not proven to be on the disk.
 
     Attributes:
-        reason: For the journal: `disk_full`, `read_only`, `file_changed` (by somebody else), `disk_stalled`,
-            `disk_error`.
+        reason: For the journal: one of `FAILURES`; `file_changed` was so by somebody else.
     """
 
     def __init__(self, detail: str, reason: str) -> None:

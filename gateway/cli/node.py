@@ -272,6 +272,7 @@ def _plan(settings: Settings) -> WorkerPlan:
         journal_reserve_bytes=settings.journal_reserve,
         trusted_proxies=tuple(settings.trusted_proxies.split()),
         forwarded_header=settings.forwarded_header,
+        logs_calls=settings.log_calls,
     )
 
 

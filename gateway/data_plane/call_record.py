@@ -57,6 +57,11 @@ class CallRecord:
         started_at: Monotonic seconds at which the present attempt began, for the first one the call.
         attempt: Which attempt of the call this is, from 1.
         client: The caller's address, where a trusted proxy told it.
+        sent_at: Monotonic seconds at which the present attempt was begun to be sent.
+        earlier_seconds: What earlier attempts took.
+        body_seconds: For how long the caller's body was waited for.
+        upstream_seconds: What all attempts took, from their intent's being on disk.
+        ending: How the last attempt that is over ended.
     """
 
     request_id: str
@@ -70,13 +75,32 @@ class CallRecord:
     body_hmac: str | None = None
     attempt: int = 1
     client: str | None = None
+    sent_at: float = 0.0
+    earlier_seconds: float = 0.0
+    body_seconds: float = 0.0
+    upstream_seconds: float = 0.0
+    ending: Ending | None = None
 
     def begin_again(self, now: float) -> None:
         """
         From here on it is the record of another attempt, with an intent and an outcome of its own.
         """
         self.attempt += 1
+        self.earlier_seconds += now - self.started_at
         self.started_at = now
+
+    def conclude(self, ending: Ending, now: float) -> None:
+        """
+        The present attempt is over, at `now` in monotonic seconds.
+        """
+        self.ending = ending
+        self.upstream_seconds += now - self.sent_at
+
+    def find_age_seconds(self, now: float) -> float:
+        """
+        How long the call has taken at `now`, without the wait for its caller's body.
+        """
+        return self.earlier_seconds + now - self.started_at - self.body_seconds
 
     def denied(self, reason: str) -> Rendered:
         """

@@ -109,7 +109,7 @@ class Deciding:
         coverage = self._coverages.find(record.standing, path)
         operation = record.operation = running.operation = coverage.operation
         _allowed(coverage.resolved, record)
-        content = read_content(operation, call.headers, await _read_body(call, running))
+        content = read_content(operation, call.headers, await self._read_body(call, running, record))
         if record.standing.snapshot is not self._snapshots.current:
             # Something changed while the body was on the way: decide by what is in force now.
             record.standing = running.standing = renew(running.standing, self._snapshots.current, self._clock.now())
@@ -145,6 +145,20 @@ class Deciding:
             return False
         return running.grant in standing.caller.grants
 
+    async def _read_body(self, call: Call, running: RunningCall, record: CallRecord) -> bytes:
+        """
+        The call's body, unless somebody ends the call first.
+        """
+        if not call.has_body:
+            return b""
+        if running.ended is None:
+            asked_at = self._clock.monotonic()
+            with running.interruptible():
+                body = await call.body()
+                record.body_seconds = self._clock.monotonic() - asked_at
+                return body
+        raise _draining()
+
     def _check_serving(self) -> None:
         if not self._journal.writable:
             raise CallerError(Reason.AUDIT_UNAVAILABLE, retry_after_seconds=RETRY_SOON_SECONDS)
@@ -171,18 +185,6 @@ class Deciding:
 @lru_cache(maxsize=4096)
 def _parse_address(peer: str) -> IPv4Address | IPv6Address:
     return ip_address(peer)  # 3 us, and callers come from few addresses
-
-
-async def _read_body(call: Call, running: RunningCall) -> bytes:
-    """
-    The call's body, unless somebody ends the call first.
-    """
-    if not call.has_body:
-        return b""
-    if running.ended is None:
-        with running.interruptible():
-            return await call.body()
-    raise _draining()
 
 
 def _allowed(decision: Decision, record: CallRecord) -> Decision:

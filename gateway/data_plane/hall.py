@@ -66,6 +66,7 @@ class Hall:
         doors: The open connections, those that are refused or closing included.
         running: The tasks of the calls under way.
         admitted: How many of the connections count towards `Bounds.connections`.
+        admissions: How many connections ever were received in which way.
         leaving: Whether every answer is its connection's last, because the worker has handed its place on. Idle
             connections stay open: what their callers send next may be on its way, and is served.
     """
@@ -87,6 +88,7 @@ class Hall:
         self.doors: set[Door] = set()
         self.running: set[asyncio.Task[None]] = set()
         self.admitted = 0
+        self.admissions = dict.fromkeys(Admission, 0)
         self._admitted_by_source: Counter[str] = Counter()
         self.leaving = False
         self._is_draining = False
@@ -137,9 +139,12 @@ class Hall:
         if self.admitted < self.bounds.connections and has_share:
             self.admitted += 1
             self._admitted_by_source[source] += 1
-            return Admission.SERVED
-        waiting = len(self.doors) - self.admitted
-        return Admission.REFUSED if waiting <= self.bounds.refused_connections else Admission.CLOSED
+            admission = Admission.SERVED
+        else:
+            waiting = len(self.doors) - self.admitted
+            admission = Admission.REFUSED if waiting <= self.bounds.refused_connections else Admission.CLOSED
+        self.admissions[admission] += 1
+        return admission
 
     def leave(self, door: Door, peer: str, admission: Admission) -> None:
         """

@@ -2,7 +2,7 @@
 The worker's own socket, over which a verb says which version it has committed and waits until that is in force.
 
 One line each way: the registry's version as decimal text; or `ring` and a version of the master key, to ask whether we
-have it; or `readiness`, with which the control plane asks how we are, and which is answered with JSON. Only the
+have it; or `readiness` and `metrics`, with which the control plane asks how we are, answered with JSON. Only the
 effective user's processes are heard: the file is 0600 and the peer's uid is asked of the kernel where it can tell.
 """
 
@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
+from gateway.metrics.samples import ASKING as ASKING_METRICS
 from gateway.readiness import ASKING
 from gateway.run_folder import bind_private, is_own_peer
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from gateway.custody import Ring
     from gateway.data_plane.snapshots import Snapshots
+    from gateway.metrics.samples import Samples
     from gateway.readiness import Readiness
 
 __all__ = ["ListeningPost"]
@@ -33,11 +35,20 @@ class ListeningPost:
     Listens on `<run_dir>/<stream>.sock`.
     """
 
-    def __init__(self, path: Path, snapshots: Snapshots, ring: Ring, *, readiness: Callable[[], Readiness]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        snapshots: Snapshots,
+        ring: Ring,
+        *,
+        readiness: Callable[[], Readiness],
+        metrics: Callable[[], Samples],
+    ) -> None:
         self._path = path
         self._snapshots = snapshots
         self._ring = ring
         self._readiness = readiness
+        self._metrics = metrics
         self._server: asyncio.Server | None = None
 
     async def open(self) -> None:
@@ -65,6 +76,8 @@ class ListeningPost:
                 line = await reader.readline()
                 if line == ASKING:
                     writer.write(self._readiness().render())
+                elif line == ASKING_METRICS:
+                    writer.write(self._metrics().render())
                 elif line.endswith(b"\n") and await self._is_in_force(line[:-1]):
                     writer.write(line)
                 await writer.drain()

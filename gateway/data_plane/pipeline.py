@@ -21,6 +21,7 @@ from gateway.data_plane.exchange import Exchange
 from gateway.data_plane.inbound import CallerLeft
 from gateway.data_plane.problem import render
 from gateway.data_plane.running import RunningCall
+from gateway.data_plane.tally import CALLER_LEFT
 from gateway.errors import CallerError, Reason, StorageError, UpstreamError
 from gateway.noojee.catalogue import Effect
 from gateway.noojee.parameters import split_target
@@ -41,14 +42,12 @@ if TYPE_CHECKING:
     from gateway.data_plane.inbound import Call
     from gateway.data_plane.running import Running
     from gateway.data_plane.snapshots import Snapshots
+    from gateway.data_plane.tally import Tally
     from gateway.upstream.request import UpstreamRequest, Upstreams
 
 __all__ = ["Pipeline"]
 
 _logger = logging.getLogger(__name__)
-
-_LEFT = "caller_left"
-"""The reason of a denial nobody heard: the caller went away before its body was whole."""
 
 
 class Pipeline:
@@ -67,6 +66,7 @@ class Pipeline:
         clock: Tells the time.
         forwarding: Whose word is taken for where a call comes from.
         refused: Called with the reason, the peer and the client of each request without a valid token, to be counted.
+        tally: Counts all of them, and calls.
     """
 
     def __init__(
@@ -83,6 +83,7 @@ class Pipeline:
         clock: Clock,
         forwarding: Forwarding,
         refused: Callable[[Reason, str, str | None], None],
+        tally: Tally,
     ) -> None:
         self._journal = journal
         self._snapshots = snapshots
@@ -95,11 +96,13 @@ class Pipeline:
         self._clock = clock
         self._forwarding = forwarding
         self._refused = refused
+        self._tally = tally
 
     async def handle(self, call: Call, answer: Answer) -> None:
         """
         Serve one call from its head to its answer. Never raises for anything that a caller or Noojee does.
         """
+        running = None
         try:
             standing = self._authenticate(call)
             running = RunningCall(standing, call.task)
@@ -109,10 +112,15 @@ class Pipeline:
             finally:
                 self._running.discard(running)
         except CallerError as refusal:
+            self._tally.refuse(refusal.reason, call, running)
             await answer.send(*render(refusal.reason, call.request_id, refusal.detail, refusal.retry_after_seconds))
         except CallerLeft:
+            self._tally.refuse(None, call, running)
             # Most likely nobody is there; but a caller may have closed its sending side alone, and then hears of it.
             await answer.send(*render(Reason.REQUEST_MALFORMED, call.request_id, "The body ended before its length."))
+        except Exception:
+            self._tally.refuse(Reason.INTERNAL_ERROR)  # what the door makes of it
+            raise
 
     async def _serve(self, call: Call, answer: Answer, running: RunningCall) -> None:
         record = CallRecord(call.request_id, running.standing, call.peer, self._clock.monotonic(), client=call.client)
@@ -135,12 +143,15 @@ class Pipeline:
         Steps 7 to 9: the intent, what comes of it, the answer.
         """
         await self._record(record.intended())
-        # The intent is on disk. A crash from here on leaves it open, and recovery closes it as `unknown`.
-        exchange, ending = await self._attempt(call, answer, running, record, request)
-        if self._may_go_again(call, running, exchange, ending) and await self._record_again(record):
-            # The same holds for the intent of attempt 2. Nothing goes a third time, whatever comes of this one.
-            exchange, ending = await self._attempt(call, answer, running, record, request.again())
-        await self._answer(call, answer, exchange, ending)
+        try:
+            # The intent is on disk. A crash from here on leaves it open, and recovery closes it as `unknown`.
+            exchange, ending = await self._attempt(call, answer, running, record, request)
+            if self._may_go_again(call, running, exchange, ending) and await self._record_again(record):
+                # The same holds for the intent of attempt 2. Nothing goes a third time, whatever comes of this one.
+                exchange, ending = await self._attempt(call, answer, running, record, request.again())
+            await self._answer(call, answer, exchange, ending)
+        finally:
+            self._tally.end(record)
 
     def _authenticate(self, call: Call) -> Standing:
         """
@@ -168,6 +179,8 @@ class Pipeline:
         Step 8, after its intent: send once, and record the outcome.
         """
         exchange = Exchange(self._upstreams, request, answer)
+        record.sent_at = self._clock.monotonic()
+        self._tally.open_intents += 1
         if not self._still_stands(running):
             ending = Ending(Outcome.NOT_SENT, Reason.CREDENTIAL_UNAVAILABLE)
             self._record_ending(record, ending)
@@ -211,6 +224,7 @@ class Pipeline:
             await self._journal.record(record.intended())
         except StorageError:
             return False
+        self._tally.second_attempts += 1
         return True
 
     async def _answer(self, call: Call, answer: Answer, exchange: Exchange, ending: Ending) -> None:
@@ -289,7 +303,7 @@ class Pipeline:
         if reason is Reason.AUDIT_UNAVAILABLE:
             return
         now = self._clock.now()
-        code = _LEFT if reason is None else reason.code
+        code = CALLER_LEFT if reason is None else reason.code
         if self._denials.note(record.standing.caller.name, code, now):
             await self._record(record.denied(code))
         elif reason is not None and reason.status < Reason.RATE_LIMITED.status:
@@ -307,4 +321,7 @@ class Pipeline:
             raise CallerError(Reason.AUDIT_UNAVAILABLE, retry_after_seconds=RETRY_SOON_SECONDS) from None
 
     def _record_ending(self, record: CallRecord, ending: Ending) -> None:
-        self._journal.record_soon(record.ended(ending, self._clock.monotonic()))
+        now = self._clock.monotonic()
+        record.conclude(ending, now)
+        self._tally.open_intents -= 1
+        self._journal.record_soon(record.ended(ending, now))

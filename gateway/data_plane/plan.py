@@ -41,6 +41,7 @@ class WorkerPlan:
     snapshot_max_age_seconds: float = 24 * 3600.0
     trusted_proxies: tuple[str, ...] = ()
     forwarded_header: str = "x-forwarded-for"
+    logs_calls: bool = False
 
     def render(self) -> dict[str, Any]:
         """

@@ -136,6 +136,12 @@ class Running:
         """
         await self._empty.wait()
 
+    def count_polls(self) -> int:
+        """
+        How many of them are long polls.
+        """
+        return sum(1 for call in self._calls if call.is_poll)
+
     def __len__(self) -> int:
         return len(self._calls)
 

@@ -76,6 +76,13 @@ class Snapshots:
         """
         return self._readable
 
+    @property
+    def max_age_seconds(self) -> float:
+        """
+        How old the last reading may be.
+        """
+        return self._max_age_seconds
+
     def is_stale(self) -> bool:
         """
         Whether the snapshot is too old to decide on.

@@ -22,6 +22,7 @@ from gateway.audit.summary import AnonymousSummary
 from gateway.custody import AuditKey, Ring
 from gateway.data_plane.app import create_app
 from gateway.data_plane.authentication import Authenticator
+from gateway.data_plane.call_log import CallLog
 from gateway.data_plane.deciding import Deciding
 from gateway.data_plane.forwarded import Forwarding
 from gateway.data_plane.hall import Hall
@@ -31,7 +32,10 @@ from gateway.data_plane.pipeline import Pipeline
 from gateway.data_plane.plan import WorkerPlan
 from gateway.data_plane.running import Running
 from gateway.data_plane.server import CallersServer
+from gateway.data_plane.sight import Sight
 from gateway.data_plane.snapshots import Snapshots
+from gateway.data_plane.tally import Tally
+from gateway.data_plane.token_expiry import TokenExpiry
 from gateway.errors import OperatorError, OperatorReason, Reason, StorageError
 from gateway.noojee.catalogue import load_catalogue
 from gateway.readiness import Readiness, State
@@ -66,6 +70,7 @@ class Worker:
     One data-plane process's parts. Open with `await Worker.open(...)`; `close` ends what `open` began.
 
     Attributes:
+        sight: What it tells of itself in numbers.
         has_control_plane: What whoever keeps the two planes says of the other. Without one calls are served (law 8).
     """
 
@@ -77,6 +82,7 @@ class Worker:
         self._journal = journal
         self._summary = AnonymousSummary()
         self._denials = Denials()
+        self._tally = Tally(clock, CallLog() if plan.logs_calls else None)
         self._permits = Permits()
         self._sightings = KeySightings()
         self._running = Running()
@@ -111,16 +117,32 @@ class Worker:
             clock=clock,
             forwarding=forwarding,
             refused=self._count_refusal,
+            tally=self._tally,
         )
         self._hall = Hall(
             handle=self._pipeline.handle,
             app=create_app(self.readiness),
-            refused=self._count_refusal,
+            refused=self._count_doors_refusal,
             bounds=plan.bounds,
             trusts=forwarding.trusts,
         )
+        self._token_expiry = TokenExpiry(feed.tokens, clock)
+        self.sight = Sight(
+            journal=journal,
+            tally=self._tally,
+            running=self._running,
+            hall=self._hall,
+            upstreams=self._upstreams,
+            snapshots=self._snapshots,
+            tokens=self._token_expiry,
+            readiness=self.readiness,
+        )
         self._post = ListeningPost(
-            plan.run_dir / f"{journal.stream}.sock", self._snapshots, ring, readiness=self.readiness
+            plan.run_dir / f"{journal.stream}.sock",
+            self._snapshots,
+            ring,
+            readiness=self.readiness,
+            metrics=self.sight.look,
         )
         self._server: CallersServer | None = None
         self._told_to_leave = asyncio.Event()
@@ -143,12 +165,14 @@ class Worker:
             Journal.open_lowest_worker, root, node=plan.node, clock=clock, reserve_bytes=plan.journal_reserve_bytes
         )
         try:
-            await asyncio.to_thread(recover, root, journal, clock)
+            recovered = await asyncio.to_thread(recover, root, journal, clock)
             feed = Feed(store)
-            return cls(plan, clock, journal, feed, await asyncio.to_thread(feed.load), ring)
+            worker = cls(plan, clock, journal, feed, await asyncio.to_thread(feed.load), ring)
         except BaseException:
             await asyncio.to_thread(journal.close)
             raise
+        worker._tally.recovered_intents = recovered.total
+        return worker
 
     async def serve(
         self, sockets: list[socket.socket], ssl_context: ssl.SSLContext | None, *, must_be_ready: bool = False
@@ -174,6 +198,7 @@ class Worker:
         await self._server.start(sockets)
         self._start(self._snapshots.follow())
         self._start(self._summarise())
+        self._start(self._token_expiry.follow())
 
     def readiness(self) -> Readiness:
         """
@@ -258,6 +283,7 @@ class Worker:
         except StorageError as error:
             _logger.error("what another worker left open stays so until the next start: %s", error.detail)  # noqa: TRY400  # our error's sentence is all there is to say
         else:
+            self._tally.recovered_intents += found.total
             if found.total:
                 _logger.warning("%d calls that another worker left open were closed as unknown", found.total)
 
@@ -313,6 +339,10 @@ class Worker:
             running=self._running,
             number_country=self._plan.number_country,
         )
+
+    def _count_doors_refusal(self, reason: Reason, peer: str) -> None:
+        self._tally.refuse(reason)
+        self._count_refusal(reason, peer)
 
     def _count_refusal(self, reason: Reason, peer: str, client: str | None = None) -> None:
         self._summary.count(reason.code, peer, client)

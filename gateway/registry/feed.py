@@ -84,6 +84,13 @@ class Feed:
         self._tokens = TokenMap()
         self._file: tuple[int, int] | None = None
 
+    @property
+    def tokens(self) -> TokenMap:
+        """
+        The one map that all its snapshots share.
+        """
+        return self._tokens
+
     def load(self, *, with_tokens: bool = True) -> Snapshot:
         """
         The first snapshot, for a start, once: nobody decides on the feed's map yet, so it is filled without pauses.
