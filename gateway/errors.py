@@ -333,6 +333,8 @@ class OperatorReason(StrEnum):
     JOURNAL_UNAVAILABLE = "journal_unavailable"
     JOURNAL_BUSY = "journal_busy"
     NOT_ACKNOWLEDGED = "not_acknowledged"
+    NOT_RUNNING = "not_running"
+    RESTART_FAILED = "restart_failed"
     INTERNAL = "internal"
 
 

@@ -13,7 +13,42 @@ from gateway.errors import OperatorError, OperatorReason
 if TYPE_CHECKING:
     import os
 
-__all__ = ["load_tls"]
+__all__ = ["ServerTls", "load_tls"]
+
+
+class ServerTls:
+    """
+    A certificate that can be replaced while a port is served: handshakes that begin later show the new one.
+
+    Connections that were made go on as they are. A caller that resumes a session of before is shown none at all.
+
+    Args:
+        cert_file: As for `load_tls`, and so are errors.
+        key_file: The same.
+
+    Attributes:
+        context: What the port is served with, for good.
+    """
+
+    def __init__(self, cert_file: str, key_file: str) -> None:
+        self.context = self._current = load_tls(cert_file, key_file)
+        # Loading into the same context would keep the old certificate for callers that prefer its kind of key.
+        self.context.sni_callback = self._show_current
+
+    def reload(self, cert_file: str, key_file: str) -> None:
+        """
+        Read both files; when they cannot be used the old stay in force.
+
+        Raises:
+            OperatorError: `tls_unusable`.
+        """
+        self._current = load_tls(cert_file, key_file)
+
+    def _show_current(self, handshake: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+        handshake.context = self._current  # asked at every handshake, whether a name was given or not
+
+    def __repr__(self) -> str:
+        return "<ServerTls>"
 
 
 def load_tls(cert_file: str | os.PathLike[str], key_file: str | os.PathLike[str]) -> ssl.SSLContext:

@@ -139,16 +139,23 @@ def find_file_system(path: Path, mount_table: str) -> str | None:
     return found[1] if found else None
 
 
-def check_listening(settings: Settings) -> None:
+def check_listening(settings: Settings, inherited_host: str | None = None) -> None:
     """
     Refuses to listen beyond loopback in plain text, and TLS files that cannot serve.
+
+    Args:
+        settings: Where to listen, and with what.
+        inherited_host: Where a socket listens that is used instead of GATEWAY_HOST.
 
     Raises:
         OperatorError: `plaintext_refused` or `tls_unusable`.
     """
     if create_tls_context(settings) is not None or settings.allow_plaintext:
         return
-    for name, host in (("GATEWAY_HOST", settings.host), ("GATEWAY_ADMIN_HOST", settings.admin_host)):
+    callers = ("GATEWAY_HOST", settings.host)
+    if inherited_host is not None:
+        callers = ("The address of the socket from LISTEN_FDS", inherited_host)
+    for name, host in (callers, ("GATEWAY_ADMIN_HOST", settings.admin_host)):
         if not ipaddress.ip_address(host).is_loopback:
             raise OperatorError(
                 OperatorReason.PLAINTEXT_REFUSED,

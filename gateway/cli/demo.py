@@ -21,7 +21,8 @@ import uvloop
 
 from gateway.administration import callers, credentials, grants, installation, tokens, upstreams
 from gateway.administration.desk import Desk
-from gateway.cli.node import Addresses, bind, plan_node, start_supervisor
+from gateway.cli.listening import bind
+from gateway.cli.node import Addresses, plan_node, start_supervisor
 from gateway.cli.output import print_note, print_value
 from gateway.clock import SystemClock
 from gateway.errors import OperatorError, OperatorReason

@@ -45,6 +45,7 @@ _MODULES = {
     "apply": "apply",
     "export-config": "export_config",
     "migrate": "migrate",
+    "restart": "restart",
 }
 """
 The first word of a command -> the file here that declares it; in the order in which the help shows them.

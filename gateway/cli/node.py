@@ -7,13 +7,10 @@ From settings to a node's processes: what is looked at and taken before, and wha
 from __future__ import annotations
 
 import contextlib
-import errno
-import ipaddress
 import json
 import logging
 import os
 import resource
-import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -28,18 +25,27 @@ from gateway.control_plane.plan import ControlPlanePlan
 from gateway.custody import AuditKey, Ring
 from gateway.data_plane.bounds import Bounds
 from gateway.data_plane.plan import WorkerPlan
-from gateway.errors import OperatorError, OperatorReason
 from gateway.registry.store import Store
+from gateway.settings.in_force import render_settings
 from gateway.supervisor.assignment import Assignment
 from gateway.supervisor.plan import PlanePlan, SupervisorPlan
-from gateway.supervisor.signals import block_ending_signals
+from gateway.supervisor.signals import block_signals
 
 if TYPE_CHECKING:
+    import socket
     from typing import NoReturn
 
     from gateway.settings.model import Settings
 
-__all__ = ["Addresses", "become_supervisor", "bind", "plan_node", "prepare", "raise_file_limit", "start_supervisor"]
+__all__ = [
+    "Addresses",
+    "become_supervisor",
+    "plan_again",
+    "plan_node",
+    "prepare",
+    "raise_file_limit",
+    "start_supervisor",
+]
 
 _logger = logging.getLogger(__name__)
 
@@ -105,32 +111,6 @@ def prepare(settings: Settings) -> None:
             journal.close()
 
 
-def bind(host: str, port: int, setting: str) -> socket.socket:
-    """
-    A TCP socket bound to an address, not yet listening.
-
-    Raises:
-        OperatorError: `port_unavailable`, naming the setting to change.
-    """
-    family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET  # noqa: PLR2004  # IPv6
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind((host, port))
-        # Whoever else binds the port must learn now that it is taken, and not when we begin to serve.
-        bound.listen()
-    except OSError as error:
-        bound.close()
-        what = (
-            "is in use by another program" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
-        )
-        raise OperatorError(
-            OperatorReason.PORT_UNAVAILABLE, f"Port {port} on {host} {what}. Set {setting} to another."
-        ) from None
-    bound.setblocking(False)
-    return bound
-
-
 def raise_file_limit(max_connections: int) -> int:
     """
     Raise the soft limit of open files to the hard one, and say how many connections it allows.
@@ -166,22 +146,47 @@ def plan_node(
     as_json: bool,
     lock: int | None = None,
     ends_with_input: bool = False,
+    reads_again: bool = False,
 ) -> SupervisorPlan:
     """
     What the supervisor is told. See `SupervisorPlan`.
+
+    Args:
+        reads_again: Whether the settings came from where they can be read again, and were not made up.
     """
-    control_plane = ControlPlanePlan(settings.run_dir, settings.node)
+    worker, control_plane = _plan_planes(settings, callers.fileno(), admin.fileno())
     return SupervisorPlan(
-        worker=_plan_plane(settings, "gateway.data_plane", callers, _plan(settings).render()),
-        control_plane=_plan_plane(settings, "gateway.control_plane", admin, control_plane.render()),
+        worker=worker,
+        control_plane=control_plane,
         ready=ready,
-        end_seconds=settings.drain_timeout.total_seconds() + _END_MARGIN_SECONDS,
+        end_seconds=_find_end_seconds(settings),
+        run_dir=str(settings.run_dir),
+        reader=[*_find_python(), "-m", "gateway.cli.reread"] if reads_again else [],
+        settings=render_settings(settings) if reads_again else {},
         log_level=settings.log_level,
         log_format=settings.log_format,
         as_json=as_json,
         lock=lock,
         ends_with_input=ends_with_input,
     )
+
+
+def plan_again(settings: Settings, callers: int, admin: int) -> dict[str, object]:
+    """
+    What a supervisor that runs is told of other settings. See `SupervisorPlan.renew`.
+
+    Args:
+        callers: The descriptor that the supervisor's worker serves on.
+        admin: That of its control plane.
+    """
+    worker, control_plane = _plan_planes(settings, callers, admin)
+    return {
+        "worker": worker.assignment,
+        "control_plane": control_plane.assignment,
+        "end_seconds": _find_end_seconds(settings),
+        "log_level": settings.log_level,
+        "log_format": settings.log_format,
+    }
 
 
 def become_supervisor(plan: SupervisorPlan) -> NoReturn:
@@ -193,7 +198,7 @@ def become_supervisor(plan: SupervisorPlan) -> NoReturn:
         os.set_inheritable(descriptor, True)
     sys.stdout.flush()
     sys.stderr.flush()
-    with block_ending_signals():  # until the supervisor hears them: none may find it without a handler
+    with block_signals():  # until the supervisor hears them: none may find it without a handler
         # The last words are for whoever reads the list of processes.
         os.execv(sys.executable, [*_supervise(told), "noojee-gateway", "serve"])  # noqa: S606 - our own interpreter
 
@@ -204,7 +209,7 @@ def start_supervisor(plan: SupervisorPlan) -> subprocess.Popen[bytes]:
     """
     told = _write_plan(plan)
     try:
-        with block_ending_signals():
+        with block_signals():
             return subprocess.Popen(  # noqa: S603 - our own interpreter and modules
                 _supervise(told),
                 stdin=subprocess.PIPE,
@@ -236,16 +241,28 @@ def _find_python() -> list[str]:
     return [sys.executable] if sys.path[:1] == [os.getcwd()] else [sys.executable, "-P"]  # noqa: PTH109 - a text
 
 
-def _plan_plane(settings: Settings, module: str, listener: socket.socket, plan: dict[str, object]) -> PlanePlan:
+def _find_end_seconds(settings: Settings) -> float:
+    return settings.drain_timeout.total_seconds() + _END_MARGIN_SECONDS
+
+
+def _plan_planes(settings: Settings, callers: int, admin: int) -> tuple[PlanePlan, PlanePlan]:
+    control_plane = ControlPlanePlan(settings.run_dir, settings.node)
+    return (
+        _plan_plane(settings, "gateway.data_plane", callers, _plan(settings).render()),
+        _plan_plane(settings, "gateway.control_plane", admin, control_plane.render()),
+    )
+
+
+def _plan_plane(settings: Settings, module: str, listener: int, plan: dict[str, object]) -> PlanePlan:
     tls_files = (settings.tls_cert_file, settings.tls_key_file)
     assignment = Assignment(
-        listener=listener.fileno(),
+        listener=listener,
         log_level=settings.log_level,
         log_format=settings.log_format,
         tls_files=[str(path) for path in tls_files if path is not None],
         plan=plan,
     )
-    return PlanePlan([*_find_python(), "-m", module], assignment.render(), listener.fileno())
+    return PlanePlan([*_find_python(), "-m", module], assignment.render(), listener)
 
 
 def _plan(settings: Settings) -> WorkerPlan:

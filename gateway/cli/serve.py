@@ -16,7 +16,8 @@ from gateway.administration.data_folder import (
     check_run_dir,
     lock_serving,
 )
-from gateway.cli.node import Addresses, become_supervisor, bind, plan_node, prepare
+from gateway.cli.listening import bind, take_inherited
+from gateway.cli.node import Addresses, become_supervisor, plan_node, prepare
 from gateway.logs import configure_logging
 from gateway.settings.sources import load_settings
 
@@ -37,15 +38,19 @@ def run(args: argparse.Namespace) -> NoReturn:
     """
     settings = load_settings()
     configure_logging(settings.log_level, form=settings.log_format)
+    inherited = take_inherited()
     check_data_folder(settings.data_dir)
     check_run_dir(settings.run_dir)
-    check_listening(settings)
+    check_listening(settings, inherited.getsockname()[0] if inherited is not None else None)
     check_reserve(settings.data_dir, settings.journal_reserve)
     with lock_serving(settings.data_dir) as lock:
         prepare(settings)
         with (
-            bind(settings.host, settings.port, "GATEWAY_PORT") as callers,
+            inherited or bind(settings.host, settings.port, "GATEWAY_PORT") as callers,
             bind(settings.admin_host, settings.admin_port, "GATEWAY_ADMIN_PORT") as admin,
         ):
             ready = Addresses.find(settings, callers, admin).render_ready_line(as_json=args.json)
-            become_supervisor(plan_node(settings, callers, admin, ready=ready, as_json=args.json, lock=lock.descriptor))
+            plan = plan_node(
+                settings, callers, admin, ready=ready, as_json=args.json, lock=lock.descriptor, reads_again=True
+            )
+            become_supervisor(plan)

@@ -15,6 +15,7 @@ from gateway.control_plane.asking import ask_workers
 from gateway.control_plane.plan import ControlPlanePlan
 from gateway.control_plane.process import ControlPlane
 from gateway.supervisor.lifeline import live
+from gateway.supervisor.orders import RELOAD
 
 if TYPE_CHECKING:
     from gateway.supervisor.assignment import Assignment
@@ -28,12 +29,18 @@ def _run(lifeline: Lifeline, assignment: Assignment) -> None:
 async def _serve(lifeline: Lifeline, assignment: Assignment) -> None:
     plan = ControlPlanePlan.parse(assignment.plan)
     readiness = functools.partial(ask_workers, plan.run_dir)
-    control_plane = ControlPlane(readiness, frozenset({plan.node.lower()}), assignment.load_tls())
+    tls = assignment.load_tls()
+    control_plane = ControlPlane(readiness, frozenset({plan.node.lower()}), tls.context if tls is not None else None)
+
+    def take_order(order: str) -> None:
+        if order.startswith(RELOAD):
+            lifeline.reload(order, tls)
+
     with socket.socket(fileno=assignment.listener) as operators:
         try:
             await control_plane.open([operators])
             lifeline.tell_ready()
-            await lifeline.wait_for_end()
+            await lifeline.wait_for_end(take_order)
         finally:
             await control_plane.close()
 

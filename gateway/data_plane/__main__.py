@@ -18,7 +18,7 @@ from gateway.clock import SystemClock
 from gateway.data_plane.plan import WorkerPlan
 from gateway.data_plane.worker import Worker
 from gateway.supervisor.lifeline import live
-from gateway.supervisor.orders import CONTROL_PLANE_DOWN, CONTROL_PLANE_UP, LEAVE, RECOVER
+from gateway.supervisor.orders import CONTROL_PLANE_DOWN, CONTROL_PLANE_UP, LEAVE, RECOVER, RELOAD
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -32,7 +32,7 @@ def _run(lifeline: Lifeline, assignment: Assignment) -> None:
 
 
 async def _serve(lifeline: Lifeline, assignment: Assignment) -> None:
-    ssl_context = assignment.load_tls()
+    tls = assignment.load_tls()
     with socket.socket(fileno=assignment.listener) as callers:
         worker = await Worker.open(WorkerPlan.parse(assignment.plan), SystemClock())
 
@@ -43,8 +43,11 @@ async def _serve(lifeline: Lifeline, assignment: Assignment) -> None:
                 worker.recover_dead()
             elif order == LEAVE:
                 worker.leave()
+            elif order.startswith(RELOAD):
+                lifeline.reload(order, tls, lambda renewed: worker.reload(WorkerPlan.parse(renewed.plan)))
 
         try:
+            ssl_context = tls.context if tls is not None else None
             await worker.serve([callers], ssl_context, must_be_ready=assignment.is_successor)
             # What is there now stays: modules, the catalogue, tokens. Unless it is set aside, each full collection
             # goes through all of it, which stops every call for some 50 ms.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import logging
 from typing import TYPE_CHECKING
 
@@ -269,6 +270,13 @@ class Worker:
         if self._drained_at is None:
             self._drained_at = asyncio.get_running_loop().time() + self._plan.drain_seconds
         return self._drained_at
+
+    def reload(self, plan: WorkerPlan) -> None:
+        """
+        Bring into force what can change in a worker that serves: connections that are made from now on go by it.
+        """
+        self._plan = dataclasses.replace(self._plan, bounds=plan.bounds, drain_seconds=plan.drain_seconds)
+        self._hall.bounds = plan.bounds
 
     def recover_dead(self) -> None:
         """

@@ -218,10 +218,10 @@ class Settings(BaseModel):
     """The file with the master key that seals every other key; readable by its owner alone."""
 
     host: _Address = "127.0.0.1"
-    """The address on which callers are served."""
+    """The address on which callers are served; unused where systemd hands over the socket (`LISTEN_FDS`)."""
 
     port: _Port = 8080
-    """The port on which callers are served; 0 takes a free one."""
+    """The port on which callers are served; 0 takes a free one. Unused as `GATEWAY_HOST` is."""
 
     admin_host: _Address = "127.0.0.1"
     """The address on which health is served to operators."""

@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Mapping
+
+    from gateway.tls import ServerTls
 
 __all__ = ["Assignment"]
 
@@ -41,22 +42,22 @@ class Assignment:
         return json.dumps(asdict(self))
 
     @classmethod
-    def parse(cls, line: bytes) -> Assignment:
+    def parse(cls, line: bytes | str) -> Assignment:
         """
         What `render` made.
         """
         return cls(**json.loads(line))
 
-    def load_tls(self) -> ssl.SSLContext | None:
+    def load_tls(self) -> ServerTls | None:
         """
-        What the port speaks TLS with.
+        What the port speaks TLS with; None for plain HTTP.
 
         Raises:
             OperatorError: `tls_unusable`.
         """
         if not self.tls_files:
             return None
-        from gateway.tls import load_tls  # OpenSSL is loaded where it is spoken
+        from gateway.tls import ServerTls  # OpenSSL is loaded where it is spoken
 
         cert_file, key_file = self.tls_files
-        return load_tls(cert_file, key_file)
+        return ServerTls(cert_file, key_file)

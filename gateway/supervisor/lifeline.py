@@ -17,11 +17,13 @@ from typing import TYPE_CHECKING
 from gateway.errors import OperatorError, OperatorReason, StorageError
 from gateway.logs import configure_logging, render_exception
 from gateway.supervisor.assignment import Assignment
-from gateway.supervisor.orders import END
-from gateway.supervisor.signals import ignore_ending_signals
+from gateway.supervisor.orders import END, RELOAD
+from gateway.supervisor.signals import ignore_signals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from gateway.tls import ServerTls
 
 __all__ = ["Lifeline", "live"]
 
@@ -57,6 +59,28 @@ class Lifeline:
         Connections are served from now on.
         """
         self._tell({"ready": True})
+
+    def reload(
+        self, order: str, tls: ServerTls | None, take: Callable[[Assignment], None] = lambda _assignment: None
+    ) -> None:
+        """
+        Carry out an order to reload, and tell what came of it: what every plane has here, the rest in `take`.
+
+        Args:
+            order: `RELOAD` and an assignment.
+            tls: What the plane's port is served with.
+            take: Brings into force what else of it can change. When a certificate cannot be used, nothing does.
+        """
+        assignment = Assignment.parse(order.removeprefix(RELOAD))
+        failure = None
+        try:
+            if tls is not None:
+                tls.reload(*assignment.tls_files)
+            configure_logging(assignment.log_level, form=assignment.log_format)
+            take(assignment)
+        except OperatorError as error:
+            failure = error.detail
+        self._tell({"reloaded": failure is None, "detail": failure})
 
     def tell_failure(self, reason: OperatorReason, detail: str) -> None:
         """
@@ -108,7 +132,7 @@ def live(serve: Callable[[Lifeline, Assignment], None]) -> int:
     Args:
         serve: Does everything; returns when the lifeline has ended.
     """
-    ignore_ending_signals()
+    ignore_signals()
     lifeline = Lifeline()
     assignment = lifeline.read_assignment()
     if assignment is None:

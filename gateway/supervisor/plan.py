@@ -5,7 +5,15 @@ What a supervisor is told, as text that passes through an exec. Numbers, paths a
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gateway.run_folder import SUPERVISOR_SOCKET
+from gateway.supervisor.assignment import Assignment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["PlanePlan", "SupervisorPlan"]
 
@@ -25,6 +33,12 @@ class PlanePlan:
     assignment: str
     listener: int
 
+    def for_successor(self) -> PlanePlan:
+        """
+        The same for a process that is to take another's place.
+        """
+        return replace(self, assignment=replace(Assignment.parse(self.assignment), is_successor=True).render())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SupervisorPlan:
@@ -38,6 +52,10 @@ class SupervisorPlan:
         as_json: Whether an error is told as JSON.
         lock: The descriptor that holds the right to serve; both processes hold it too, for as long as they live.
         ends_with_input: Whether the end of standard input is an order to end, for whoever started us as a process.
+        run_dir: Where the supervisor's own socket is; empty for none.
+        reader: The program that reads the settings again, and its arguments; empty where there are none to read.
+        settings: Those that are in force, for the reader. No secret is among them.
+        start_seconds: How long a worker that is to take another's place may take to become ready.
     """
 
     worker: PlanePlan
@@ -49,6 +67,17 @@ class SupervisorPlan:
     log_format: str = "human"
     lock: int | None = None
     ends_with_input: bool = False
+    run_dir: str = ""
+    reader: list[str] = field(default_factory=list)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    start_seconds: float = 60.0
+
+    @property
+    def post(self) -> Path | None:
+        """
+        The supervisor's own socket.
+        """
+        return Path(self.run_dir) / SUPERVISOR_SOCKET if self.run_dir else None
 
     @property
     def descriptors(self) -> tuple[int, ...]:
@@ -57,6 +86,20 @@ class SupervisorPlan:
         """
         lock = () if self.lock is None else (self.lock,)
         return (self.worker.listener, self.control_plane.listener, *lock)
+
+    def renew(self, told: Mapping[str, Any]) -> SupervisorPlan:
+        """
+        The same with what the reader has told (see `gateway.cli.reread`).
+        """
+        return replace(
+            self,
+            worker=replace(self.worker, assignment=told["worker"]),
+            control_plane=replace(self.control_plane, assignment=told["control_plane"]),
+            end_seconds=told["end_seconds"],
+            log_level=told["log_level"],
+            log_format=told["log_format"],
+            settings=told["settings"],
+        )
 
     def render(self) -> str:
         """

@@ -16,7 +16,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from gateway.supervisor.orders import END
-from gateway.supervisor.signals import block_ending_signals
+from gateway.supervisor.signals import block_signals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -35,21 +35,24 @@ class Plane:
 
     Args:
         name: For the log.
-        plan: What to start, and what to hand it.
-        descriptors: What it is handed besides its socket.
-        backoff: How long it is left dead.
+        plan: What to start.
+        descriptors: What it is handed open.
+        backoff: How long it is left dead; None for what is not started again.
 
     Attributes:
+        plan: What is started the next time.
         due_at: When it is to be started again; None while it runs, and when it is not to be.
+        killed_at: By when the process that runs must have done what it is there for, or have ended; None for never.
         is_ready: Whether the process that runs has said so.
     """
 
-    def __init__(self, name: str, plan: PlanePlan, descriptors: Iterable[int], backoff: Backoff) -> None:
+    def __init__(self, name: str, plan: PlanePlan, descriptors: Iterable[int], backoff: Backoff | None = None) -> None:
         self.name = name
+        self.plan = plan
         self.due_at: float | None = None
+        self.killed_at: float | None = None
         self.is_ready = False
-        self._plan = plan
-        self._descriptors = (plan.listener, *descriptors)
+        self._descriptors = tuple(descriptors)
         self._backoff = backoff
         self._process: subprocess.Popen[bytes] | None = None
         self._unread = b""
@@ -62,6 +65,13 @@ class Plane:
         """
         return self._process is not None
 
+    @property
+    def pid(self) -> int | None:
+        """
+        The process's number; None when there is none.
+        """
+        return self._process.pid if self._process is not None else None
+
     def start(self, now: float) -> int:
         """
         Start a process. Returns the descriptor on which it is heard.
@@ -72,14 +82,14 @@ class Plane:
         self.due_at, self._started_at, self._unread = None, now, b""
         # Blocked from its first instant: it takes its orders over its lifeline, and what a terminal or a service
         # manager sends to all processes at once reaches it through us.
-        with block_ending_signals():
+        with block_signals():
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and modules
-                self._plan.words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=self._descriptors
+                self.plan.words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=self._descriptors
             )
         if self._process.stdin is None or self._process.stdout is None:
             raise RuntimeError("its standard streams are not piped")
         os.set_blocking(self._process.stdin.fileno(), False)
-        self.tell(self._plan.assignment)
+        self.tell(self.plan.assignment)
         return self._process.stdout.fileno()
 
     def tell(self, line: str) -> None:
@@ -117,13 +127,15 @@ class Plane:
         with self._process:  # closes both pipes and waits
             pass
         code = self._process.returncode
-        self._process, self.is_ready = None, False
+        self._process, self.is_ready, self.killed_at = None, False, None
         return code
 
     def rest(self, now: float) -> str:
         """
         Be started again when it is due. Returns when that is, in words.
         """
+        if self._backoff is None:
+            raise RuntimeError(f"the {self.name} is not started again")
         pause_seconds = self._backoff.find_pause(now - self._started_at)
         self.due_at = now + pause_seconds
         return f"in {pause_seconds:.0f} s" if pause_seconds else "at once"

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 from installation import API, find_children, is_there, wait_until
 
-from gateway.cli.node import bind, plan_node, start_supervisor
+from gateway.cli.listening import bind
+from gateway.cli.node import plan_node, start_supervisor
 from gateway.settings.model import Settings
 
 if TYPE_CHECKING:

@@ -247,7 +247,7 @@ def test_planes_whose_supervisor_was_killed_drain_and_end(installation: Installa
         assert 200 == answer.status
     assert "worker.stopped" == installation.journal()[-1]["tag"]
     assert 2 == installation.log().count("the supervisor is gone; this process ends too\n")
-    assert [] == list((installation.data_dir / "run").iterdir())
+    assert ["supervisor.sock"] == [path.name for path in (installation.data_dir / "run").iterdir()]
     with installation.serve() as gateway:
         assert 200 == gateway.call(START, token).status
     assert [] == closed_by_recovery(installation)
@@ -269,11 +269,24 @@ def test_an_order_to_end_before_it_is_ready_leaves_nothing(installation: Install
     assert [] == [pid for pid in planes if is_there(pid)]
 
 
-def test_a_plane_that_cannot_start_ends_the_node_with_its_own_sentence(
-    installation: Installation, tmp_path: Path
-) -> None:
+def test_a_plane_that_cannot_start_ends_the_node_with_its_own_sentence(installation: Installation) -> None:
     """
-    The worker's socket has no folder to be in: found out in the worker's process, told by `serve` as everything else.
+    The worker's stream cannot be: found out in the worker's process, told by `serve` as everything else.
+    """
+    (installation.data_dir / "journal" / "worker-0").touch()
+    installation.environment |= {"GATEWAY_PORT": "0", "GATEWAY_ADMIN_PORT": "0", "GATEWAY_LOG_LEVEL": "error"}
+
+    refused = installation.verb("serve", "--json")
+
+    assert (1, "") == (refused.returncode, refused.stdout)
+    error = json.loads(refused.stderr)["error"]
+    assert "journal_unavailable" == error["reason"]
+    assert "the journal's stream worker-0 cannot be opened" in error["detail"]
+
+
+def test_a_run_folder_that_cannot_be_ends_the_start(installation: Installation, tmp_path: Path) -> None:
+    """
+    No verb could tell such a node of a change.
     """
     (tmp_path / "file").touch()
     installation.environment |= {"GATEWAY_RUN_DIR": str(tmp_path / "file"), "GATEWAY_PORT": "0"}

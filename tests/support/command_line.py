@@ -40,6 +40,7 @@ VERBS = [
     "apply",
     "export-config",
     "migrate",
+    "restart",
 ]
 """
 Every verb there is.

@@ -32,6 +32,7 @@ READING = {
     "explain": "crm CallManagementAPI/stop extenOrUniqueId=410",
     "audit tail": "",
     "export-config": "",
+    "restart": "",
 }
 CHANGING = {
     "init": "",
