@@ -7,6 +7,7 @@ No answer can leave without `X-Request-Id`, none can be framed twice, and no val
 
 from __future__ import annotations
 
+from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -173,10 +174,7 @@ class Answer:
     ) -> bytes:
         if self.started or self.finished:
             raise ValueError("an answer was sent already")
-        given = [b"%b: %b\r\n" % header for header in headers if header[0].lower() not in _OWN_NAMES]
-        block = b"".join(given)
-        if block.count(b"\n") != len(given) or block.count(b"\r") != len(given) or b"\0" in block:
-            raise ValueError("a header of the answer holds a line break or NUL")
+        block = _render_given(tuple(headers))
         if length is not None:
             framing = b"Content-Length: %d\r\n" % length
         else:
@@ -192,3 +190,18 @@ class Answer:
                 b"\r\nConnection: close\r\n\r\n" if self.is_last else b"\r\n\r\n",
             )
         )
+
+
+@lru_cache(maxsize=256)
+def _render_given(headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
+    """
+    The lines of what the answer's author says; few different ones, since most of Noojee's replies have one header.
+
+    Raises:
+        ValueError: A header holds a line break or NUL.
+    """
+    given = [b"%b: %b\r\n" % header for header in headers if header[0].lower() not in _OWN_NAMES]
+    block = b"".join(given)
+    if block.count(b"\n") != len(given) or block.count(b"\r") != len(given) or b"\0" in block:
+        raise ValueError("a header of the answer holds a line break or NUL")
+    return block

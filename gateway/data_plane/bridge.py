@@ -53,18 +53,17 @@ async def serve(application: Application, call: Call, answer: Answer) -> None:
 
 
 def _render_scope(call: Call) -> _Message:
-    path, _, query = call.target.partition(b"?")
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
         "http_version": call.http_version,
         "method": call.method,
         "scheme": "http",  # nothing behind the health paths builds a URL
-        "path": path.decode("ascii"),  # only the two exact paths come here, and they hold nothing to decode
-        "raw_path": path,
-        "query_string": query,
+        "path": call.path.decode("ascii"),  # only the two exact paths come here, and they hold nothing to decode
+        "raw_path": call.path,
+        "query_string": call.query,
         "root_path": "",
-        "headers": list(call.headers),
+        "headers": list(call.headers.pairs),
         "client": (call.peer, 0),
         "state": {"request_id": call.request_id},
         "server": None,

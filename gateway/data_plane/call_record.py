@@ -8,7 +8,7 @@ of the encoder on fields that stand in the journal's order already: a fifth of w
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.audit.event import Rendered, Tag, render_closing, render_tag
 
@@ -26,8 +26,7 @@ _INTENDED = render_tag(Tag.CALL_INTENDED)
 _ENDED = render_tag(Tag.CALL_ENDED)
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(NamedTuple):
     """
     How an attempt ended.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from gateway.noojee.parameters import find_query_tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from gateway.data_plane.headers import Headers
 
 __all__ = ["Carrier", "Presented", "find_presented"]
 
@@ -40,20 +40,20 @@ class Presented(NamedTuple):
         return f"<Presented by {self.carrier}>"
 
 
-def find_presented(headers: Sequence[tuple[bytes, bytes]], query: bytes) -> list[Presented]:
+def find_presented(headers: Headers, query: bytes) -> list[Presented]:
     """
     Every text presented as a token, in the order of the carriers. Empty texts and other schemes are none.
 
     Args:
-        headers: Names in lower case, values raw.
+        headers: Values raw.
         query: Raw.
     """
-    bearers, keys = [], []
-    for name, value in headers:
-        if name == b"authorization":
-            scheme, _, rest = value.strip().partition(b" ")
-            if scheme.lower() == b"bearer" and (text := rest.strip()):
-                bearers.append(Presented(text.decode("latin-1"), Carrier.AUTHORIZATION))
-        elif name == b"x-api-key" and (text := value.strip()):
-            keys.append(Presented(text.decode("latin-1"), Carrier.X_API_KEY))
-    return bearers + keys + [Presented(text, Carrier.QUERY) for text in find_query_tokens(query)]
+    presented = []
+    for value in headers.find(b"authorization"):
+        scheme, _, rest = value.strip().partition(b" ")
+        if scheme.lower() == b"bearer" and (text := rest.strip()):
+            presented.append(Presented(text.decode("latin-1"), Carrier.AUTHORIZATION))
+    keys = [text.decode("latin-1") for value in headers.find(b"x-api-key") if (text := value.strip())]
+    presented += [Presented(text, Carrier.X_API_KEY) for text in keys]
+    presented += [Presented(text, Carrier.QUERY) for text in find_query_tokens(query)]
+    return presented

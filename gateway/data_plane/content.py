@@ -8,15 +8,13 @@ parameters than we decided on (law 9): refused, as is everything compressed or m
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.errors import CallerError, Reason
 from gateway.noojee.parameters import strip_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from gateway.data_plane.headers import Headers
     from gateway.noojee.catalogue import Operation
 
 __all__ = ["Content", "read_content"]
@@ -30,8 +28,7 @@ _PARAMETER = re.compile(r";\s*(?:([a-z0-9!#$&^_.+-]+)=(\"[^\"\\]*\"|[a-z0-9!#$&^
 _UTF_8 = frozenset({"utf-8", "utf8"})
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(NamedTuple):
     """
     A body as it goes up. It has no printable form: it may hold personal data.
 
@@ -49,7 +46,7 @@ class Content:
         return f"<Content of {len(self.body)} bytes>"
 
 
-def read_content(operation: Operation, headers: Sequence[tuple[bytes, bytes]], raw: bytes) -> Content:
+def read_content(operation: Operation, headers: Headers, raw: bytes) -> Content:
     """
     The body of a call as it will go up.
 
@@ -58,13 +55,13 @@ def read_content(operation: Operation, headers: Sequence[tuple[bytes, bytes]], r
     Raises:
         CallerError: `body_not_supported`, also for two Content-Types and any Content-Encoding.
     """
-    values = [value for name, value in headers if name == b"content-type"]
+    values = headers.find(b"content-type")
     media_type = _parse_media_type(values[0]) if len(values) == 1 else None
     content_type = _SPELLING.get(media_type or "")
     if not raw:
         return Content(b"", b"", content_type)
     is_supported = media_type == _FORM or (media_type == _JSON and operation.takes_json)
-    if not is_supported or any(name == b"content-encoding" for name, _ in headers):
+    if not is_supported or b"content-encoding" in headers:
         raise CallerError(Reason.BODY_NOT_SUPPORTED)
     if media_type == _FORM:
         body = strip_credentials(raw)

@@ -19,7 +19,6 @@ from gateway.errors import CallerError, Reason
 from gateway.noojee.parameters import (
     parse_parameters,
     parse_poll_seconds,
-    split_target,
     strip_credentials,
 )
 from gateway.outcome import Outcome
@@ -51,7 +50,7 @@ RETRY_SOON_SECONDS = 5
 RETRY_REGISTRY_SECONDS = 60
 """`Retry-After` for what an operator must set right."""
 
-_PASSED_UP = frozenset({b"accept", b"accept-language"})
+_PASSED_UP = (b"accept", b"accept-language")
 
 
 class Deciding:
@@ -105,8 +104,7 @@ class Deciding:
         self._check_caller(call, record.standing)
         if call.method != "POST":
             raise CallerError(Reason.METHOD_NOT_ALLOWED)
-        path, raw_query = split_target(call.target)
-        coverage = self._coverages.find(record.standing, path)
+        coverage = self._coverages.find(record.standing, call.path)
         operation = record.operation = running.operation = coverage.operation
         _allowed(coverage.resolved, record)
         content = read_content(operation, call.headers, await self._read_body(call, running, record))
@@ -114,9 +112,9 @@ class Deciding:
             # Something changed while the body was on the way: decide by what is in force now.
             record.standing = running.standing = renew(running.standing, self._snapshots.current, self._clock.now())
             self._check_caller(call, record.standing)
-            coverage = self._coverages.find(record.standing, path)
+            coverage = self._coverages.find(record.standing, call.path)
             _allowed(coverage.resolved, record)
-        query = strip_credentials(raw_query)
+        query = strip_credentials(call.query)
         parameters = parse_parameters(operation, query, content.form)
         record.parameters = self._redactor.render_parameters(operation, parameters, record.standing.caller.name)
         if content.body:
@@ -203,7 +201,7 @@ def _allowed(decision: Decision, record: CallRecord) -> Decision:
 
 
 def _headers_up(call: Call, content: Content) -> list[tuple[bytes, bytes]]:
-    headers = [header for header in call.headers if header[0] in _PASSED_UP and header[1].isascii()]
+    headers = [(name, value) for name in _PASSED_UP for value in call.headers.find(name) if value.isascii()]
     if content.content_type is not None:
         headers.append((b"Content-Type", content.content_type))
     return headers

@@ -18,6 +18,8 @@ from gateway.errors import CallerError, Reason
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from gateway.data_plane.headers import Headers
+
 __all__ = ["FORWARDED_HEADERS", "Forwarding"]
 
 _ELEMENTS_LIMIT = 32
@@ -52,20 +54,20 @@ class Forwarding:
         """
         return bool(self._networks) and bool(peer) and self._trusts(peer)
 
-    def find_client(self, peer: str, headers: Sequence[tuple[bytes, bytes]]) -> str | None:
+    def find_client(self, peer: str, headers: Headers) -> str | None:
         """
         The address of whoever called our proxies; None where no trusted proxy says anything of it.
 
         Args:
             peer: The socket's.
-            headers: Names in lower case. Several of the same name are one list, in their order (RFC 9110 section 5.3).
+            headers: Several of the same name are one list, in their order (RFC 9110 section 5.3).
 
         Raises:
             CallerError: `request_malformed`: the header cannot be read, or what it hides would have to be known.
         """
-        if not self.trusts(peer):
+        if not self._networks or not self.trusts(peer):
             return None
-        values = [value for name, value in headers if name == self._name]
+        values = headers.find(self._name)
         if not values:
             return None
         nodes = self._parse(b",".join(values).decode("latin-1"))

@@ -28,7 +28,7 @@ __all__ = ["Admission", "Hall"]
 
 _logger = logging.getLogger(__name__)
 
-_HEALTH_PATHS: Final = (b"/healthz", b"/readyz")
+_HEALTH_PATHS: Final = frozenset((b"/healthz", b"/readyz"))
 
 
 class Admission(enum.Enum):
@@ -171,7 +171,7 @@ class Hall:
         """
         Who answers this call: the application for the exact health paths, else `handle`.
         """
-        if call.target.startswith(_HEALTH_PATHS) and call.target.partition(b"?")[0] in _HEALTH_PATHS:
+        if call.path in _HEALTH_PATHS:
             return bridge.serve(self.app, call, answer)
         return self._handle(call, answer)
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import httptools
 
+from gateway.data_plane.headers import Headers
 from gateway.errors import CallerError, Reason
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ _AUTHORITY: Final = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%-]+)(?::[0
 
 _ABSOLUTE: Final = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 _VERSIONS: Final = {b"1.1": "1.1", b"1.0": "1.0"}
-_FRAMING: Final = frozenset((b"host", b"content-length", b"transfer-encoding"))
 _HEAD_END: Final = b"\r\n\r\n"
 
 
@@ -52,7 +52,7 @@ class Head:
         method: Upper case, as sent.
         target: The origin form, path and query undecoded; an absolute form has lost its authority.
         version: `1.0` or `1.1`.
-        headers: In order, names in lower case, values without the white space around them (RFC 9112 section 5.1).
+        headers: Values without the white space around them (RFC 9112 section 5.1).
         declared_length: Content-Length, 0 without one; None for a chunked body.
         keep_alive: Whether the caller leaves the connection open; never with HTTP/1.0.
         expects_continue: Whether the caller waits for `100 Continue` before it sends the body.
@@ -63,7 +63,6 @@ class Head:
         "_bounds",
         "_empty_line_bytes",
         "_fed",
-        "_framing",
         "_line_end",
         "_parser",
         "declared_length",
@@ -82,12 +81,11 @@ class Head:
         self._empty_line_bytes = 0
         self._fed = 0
         self._line_end = -1
-        self._framing: list[tuple[bytes, bytes]] = []
         self.is_begun = False
         self.method = ""
         self.target = b""
         self.version = ""
-        self.headers: list[tuple[bytes, bytes]] = []
+        self.headers = Headers()
         self.declared_length: int | None = 0
         self.keep_alive = False
         self.expects_continue = False
@@ -102,13 +100,7 @@ class Head:
         """
         Take one header, as llhttp calls it. Its value comes with the white space behind it.
         """
-        name = name.lower()
-        value = value.rstrip(b" \t")
-        self.headers.append((name, value))
-        if name in _FRAMING:
-            self._framing.append((name, value))
-        elif name == b"expect" and value.lower() == b"100-continue":
-            self.expects_continue = True
+        self.headers.add(name.lower(), value.rstrip(b" \t"))
 
     def on_headers_complete(self) -> None:
         """
@@ -184,6 +176,7 @@ class Head:
         self.method = method.decode()
         self.version = _VERSIONS[version]
         self.keep_alive = self.keep_alive and self.version == "1.1"
+        self.expects_continue = any(value.lower() == b"100-continue" for value in self.headers.find(b"expect"))
         self._judge_target()
         self._judge_framing()
 
@@ -199,11 +192,9 @@ class Head:
             )
 
     def _judge_framing(self) -> None:
-        hosts: list[bytes] = []
-        lengths: list[bytes] = []
-        codings: list[bytes] = []
-        for name, value in self._framing:
-            (hosts if name == b"host" else lengths if name == b"content-length" else codings).append(value)
+        hosts = self.headers.find(b"host")
+        lengths = self.headers.find(b"content-length")
+        codings = self.headers.find(b"transfer-encoding")
         # RFC 9112 section 3.2: "A server MUST respond with a 400 status code to any HTTP/1.1 request message that lacks
         # a Host header field and to any request message that contains more than one Host header field line or [...] an
         # invalid field value". Noojee's clients all send one, so 1.0 is no exception.

@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from gateway.errors import GatewayError
+from gateway.noojee.parameters import split_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +44,9 @@ class Call:
         target: Origin form, path and query undecoded, of visible ASCII without `#` and `;`. The authority of an
             absolute form was dropped.
         http_version: `1.0` or `1.1`.
-        headers: In order; names in lower case, values without the white space around them.
+        path: The target's, raw.
+        query: The target's, raw; empty where there is none.
+        headers: Values without the white space around them.
         peer: IP address of the socket, without port; IPv4-mapped IPv6 as IPv4.
         client: The caller's own address, where the peer is a trusted proxy that told it; set by the pipeline.
         task: The one that handles it.
@@ -66,7 +69,9 @@ class Call:
         "headers",
         "http_version",
         "method",
+        "path",
         "peer",
+        "query",
         "request_id",
         "target",
         "task",
@@ -79,7 +84,8 @@ class Call:
         self.method = head.method
         self.target = head.target
         self.http_version = head.version
-        self.headers = tuple(head.headers)
+        self.path, self.query = split_target(head.target)
+        self.headers = head.headers
         self.peer = peer
         self.client: str | None = None
         self.task: asyncio.Task[None] = None  # type: ignore[assignment] # set by the door, before its first step

@@ -24,7 +24,6 @@ from gateway.data_plane.running import RunningCall
 from gateway.data_plane.tally import CALLER_LEFT
 from gateway.errors import CallerError, Reason, StorageError, UpstreamError
 from gateway.noojee.catalogue import Effect
-from gateway.noojee.parameters import split_target
 from gateway.outcome import Outcome
 
 if TYPE_CHECKING:
@@ -161,9 +160,8 @@ class Pipeline:
             call.client = self._forwarding.find_client(call.peer, call.headers)
             if call.method not in {"POST", "GET"}:
                 raise CallerError(Reason.METHOD_NOT_ALLOWED)
-            _, query = split_target(call.target)
             return self._authenticator.authenticate(
-                self._snapshots.current, call.headers, query, call.peer, self._clock.now(), call.client
+                self._snapshots.current, call.headers, call.query, call.peer, self._clock.now(), call.client
             )
         except CallerError as refusal:
             reason = refusal.reason
@@ -182,10 +180,10 @@ class Pipeline:
         record.sent_at = self._clock.monotonic()
         self._tally.open_intents += 1
         if not self._still_stands(running):
-            ending = Ending(Outcome.NOT_SENT, Reason.CREDENTIAL_UNAVAILABLE)
-            self._record_ending(record, ending)
-            return exchange, ending
-        ending = Ending(exchange.interrupted(), Reason.INTERNAL_ERROR)
+            overtaken = Ending(Outcome.NOT_SENT, Reason.CREDENTIAL_UNAVAILABLE)
+            self._record_ending(record, overtaken)
+            return exchange, overtaken
+        ending: Ending | None = None
         try:
             ending = await self._exchange(exchange, call, running, request)
         except asyncio.CancelledError:
@@ -193,8 +191,8 @@ class Pipeline:
             raise
         except Exception:
             _logger.exception("call %s met an error of ours", call.request_id)
-            ending = Ending(exchange.interrupted(), Reason.INTERNAL_ERROR)
         finally:
+            ending = ending or Ending(exchange.interrupted(), Reason.INTERNAL_ERROR)
             self._record_ending(record, ending)
         return exchange, ending
 
@@ -211,8 +209,8 @@ class Pipeline:
             # A certificate will be the same, and a queue that is full is not helped by who asks twice.
             is_due = ending.reason is Reason.UPSTREAM_UNREACHABLE and not call.has_left
         else:
-            is_gone = operation.effect.is_abandonable and call.has_left
-            is_due = exchange.met_expired_pair and operation.effect is not Effect.DIALS and not is_gone
+            is_due = exchange.met_expired_pair and operation.effect is not Effect.DIALS
+            is_due = is_due and not (operation.effect.is_abandonable and call.has_left)
         return is_due and self._deciding.still_allows(call, running)
 
     async def _record_again(self, record: CallRecord) -> bool:

@@ -104,8 +104,7 @@ class Running:
 
     def __init__(self) -> None:
         self._calls: set[RunningCall] = set()
-        self._empty = asyncio.Event()
-        self._empty.set()
+        self._emptied: asyncio.Future[None] | None = None
         self.draining = False
 
     def add(self, call: RunningCall) -> None:
@@ -113,15 +112,14 @@ class Running:
         A call has begun.
         """
         self._calls.add(call)
-        self._empty.clear()
 
     def discard(self, call: RunningCall) -> None:
         """
         A call's answer is out.
         """
         self._calls.discard(call)
-        if not self._calls:
-            self._empty.set()
+        if not self._calls and self._emptied is not None and not self._emptied.done():
+            self._emptied.set_result(None)
 
     def end(self, reason: Reason, which: Callable[[RunningCall], bool]) -> None:
         """
@@ -134,7 +132,10 @@ class Running:
         """
         Return when no call is under way.
         """
-        await self._empty.wait()
+        while self._calls:
+            if self._emptied is None or self._emptied.done():
+                self._emptied = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._emptied)  # others may wait for the same
 
     def count_polls(self) -> int:
         """

@@ -118,7 +118,7 @@ def parse_parameters(operation: Operation, query: bytes, form: bytes) -> tuple[P
     if len(items) > COUNT_LIMIT:
         raise _malformed(_TOO_MANY)
     parameters = tuple([_parse_item(item) for item in items])
-    names = {parameter.name for parameter in parameters}
+    names = {name for name, _ in parameters}
     for name in names - operation.parameters:
         if (spelling := operation.spellings.get(name.casefold())) is not None:
             raise _malformed(f"Noojee spells the parameter {spelling}.")

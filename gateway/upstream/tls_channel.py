@@ -122,10 +122,12 @@ class TlsChannel:
         """
         size = len(data)
         sent = 0
-        with contextlib.suppress(ssl.SSLWantReadError):
+        try:
             sent = self._object.write(data)
             while sent < size:
                 sent += self._object.write(memoryview(data)[sent:])
+        except ssl.SSLWantReadError:
+            pass
         return sent
 
     def sign_off(self) -> None:

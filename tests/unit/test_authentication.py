@@ -15,6 +15,7 @@ from gateway.access.snapshot import Snapshot
 from gateway.access.token import Token, digest_token
 from gateway.data_plane.authentication import Authenticator, Standing, renew
 from gateway.data_plane.carriers import Carrier
+from gateway.data_plane.headers import Headers
 from gateway.data_plane.problem import render
 from gateway.errors import CallerError, Reason
 
@@ -79,7 +80,7 @@ def authenticate(authenticator: Authenticator, *texts: str, query: bytes = b"", 
         (b"x-api-key", text.encode()) if place else (b"authorization", b"Bearer " + text.encode())
         for place, text in enumerate(texts)
     ]
-    return authenticator.authenticate(SNAPSHOT, headers, query, "192.0.2.7", now)
+    return authenticator.authenticate(SNAPSHOT, Headers(headers), query, "192.0.2.7", now)
 
 
 def refusal(authenticator: Authenticator, *texts: str, query: bytes = b"", now: datetime = NOW) -> CallerError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.data_plane.carriers import Carrier, Presented, find_presented
+from gateway.data_plane.headers import Headers
 
 AUTHORIZATION, X_API_KEY, QUERY = Carrier.AUTHORIZATION, Carrier.X_API_KEY, Carrier.QUERY
 
@@ -44,7 +45,7 @@ def test_every_presented_text_is_found(
     """
     `Authorization: Bearer`, `X-API-Key`, and `apiKey` in the query (contract section 3).
     """
-    assert expected == [(each.text, each.carrier) for each in find_presented(headers, query)], why
+    assert expected == [(each.text, each.carrier) for each in find_presented(Headers(headers), query)], why
 
 
 def test_a_presented_text_has_no_printable_form() -> None:

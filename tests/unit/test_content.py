@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.data_plane.content import Content, read_content
+from gateway.data_plane.headers import Headers
 from gateway.errors import CallerError, Reason
 from gateway.noojee.catalogue import Operation, load_catalogue
 
@@ -34,7 +35,7 @@ def read(content_type: bytes | None, body: bytes, name: str = LEAD, *more: tuple
     The body of a call with this Content-Type.
     """
     headers = [] if content_type is None else [(b"content-type", content_type)]
-    return read_content(operation(name), [(b"host", b"x"), *headers, *more], body)
+    return read_content(operation(name), Headers([(b"host", b"x"), *headers, *more]), body)
 
 
 def refusal(content_type: bytes | None, body: bytes, name: str = LEAD, *more: tuple[bytes, bytes]) -> Reason:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.data_plane.forwarded import Forwarding
+from gateway.data_plane.headers import Headers
 from gateway.errors import CallerError, Reason
 
 TRUSTED = ("10.0.0.0/8", "2001:db8:1::/48", "127.0.0.1/32")
@@ -18,7 +19,7 @@ def find(header: str, *values: str, peer: str = PROXY) -> str | None:
     What a gateway behind these proxies takes for the caller's address.
     """
     headers = [(b"host", b"gateway"), *((header.encode(), value.encode("latin-1")) for value in values)]
-    return Forwarding(TRUSTED, header).find_client(peer, headers)
+    return Forwarding(TRUSTED, header).find_client(peer, Headers(headers))
 
 
 @pytest.mark.parametrize(
@@ -103,6 +104,6 @@ def test_nobody_else_is_believed() -> None:
     """
     assert find("x-forwarded-for", "nonsense", peer="192.0.2.9") is None
     assert find("x-forwarded-for", peer=PROXY) is None
-    assert Forwarding(TRUSTED, "forwarded").find_client(PROXY, [(b"x-forwarded-for", b"192.0.2.7")]) is None
-    assert Forwarding((), "forwarded").find_client(PROXY, [(b"forwarded", b"for=192.0.2.7")]) is None
+    assert Forwarding(TRUSTED, "forwarded").find_client(PROXY, Headers([(b"x-forwarded-for", b"192.0.2.7")])) is None
+    assert Forwarding((), "forwarded").find_client(PROXY, Headers([(b"forwarded", b"for=192.0.2.7")])) is None
     assert not Forwarding(TRUSTED, "forwarded").trusts("")
