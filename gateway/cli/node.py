@@ -21,7 +21,7 @@ from gateway.administration.desk import RESERVE_BYTES
 from gateway.audit.journal import Journal, StreamBusyError
 from gateway.cli.timeouts import create_timeouts
 from gateway.clock import SystemClock
-from gateway.control_plane.plan import ControlPlanePlan
+from gateway.control_plane.plan import ControlPlanePlan, ProbePlan
 from gateway.custody import AuditKey, Ring
 from gateway.data_plane.bounds import Bounds
 from gateway.data_plane.plan import WorkerPlan
@@ -246,10 +246,9 @@ def _find_end_seconds(settings: Settings) -> float:
 
 
 def _plan_planes(settings: Settings, callers: int, admin: int) -> tuple[PlanePlan, PlanePlan]:
-    control_plane = ControlPlanePlan(settings.run_dir, settings.node)
     return (
         _plan_plane(settings, "gateway.data_plane", callers, _plan(settings).render()),
-        _plan_plane(settings, "gateway.control_plane", admin, control_plane.render()),
+        _plan_plane(settings, "gateway.control_plane", admin, _plan_control_plane(settings).render()),
     )
 
 
@@ -263,6 +262,13 @@ def _plan_plane(settings: Settings, module: str, listener: int, plan: dict[str, 
         plan=plan,
     )
     return PlanePlan([*_find_python(), "-m", module], assignment.render(), listener)
+
+
+def _plan_control_plane(settings: Settings) -> ControlPlanePlan:
+    interval_seconds = settings.probe_interval.total_seconds()
+    timeouts = create_timeouts(settings)
+    probe = ProbePlan(settings.data_dir, settings.master_key_file, interval_seconds, timeouts)
+    return ControlPlanePlan(settings.run_dir, settings.node, settings.data_dir, probe if interval_seconds else None)
 
 
 def _plan(settings: Settings) -> WorkerPlan:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import socket
 import sys
@@ -11,8 +12,12 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
+from gateway.clock import SystemClock
 from gateway.control_plane.asking import ask_workers
+from gateway.control_plane.disk import Disk
+from gateway.control_plane.gathering import Gathering
 from gateway.control_plane.plan import ControlPlanePlan
+from gateway.control_plane.probing import Probing
 from gateway.control_plane.process import ControlPlane
 from gateway.supervisor.lifeline import live
 from gateway.supervisor.orders import RELOAD
@@ -29,8 +34,11 @@ def _run(lifeline: Lifeline, assignment: Assignment) -> None:
 async def _serve(lifeline: Lifeline, assignment: Assignment) -> None:
     plan = ControlPlanePlan.parse(assignment.plan)
     readiness = functools.partial(ask_workers, plan.run_dir)
+    probing = Probing(plan.probe, plan.node, SystemClock()) if plan.probe is not None else None
+    gathering = Gathering(plan.run_dir, Disk(plan.data_dir / "journal"), probing)
+    host_names = frozenset({plan.node.lower()})
     tls = assignment.load_tls()
-    control_plane = ControlPlane(readiness, frozenset({plan.node.lower()}), tls.context if tls is not None else None)
+    control_plane = ControlPlane(readiness, gathering.gather, host_names, tls.context if tls is not None else None)
 
     def take_order(order: str) -> None:
         if order.startswith(RELOAD):
@@ -40,9 +48,13 @@ async def _serve(lifeline: Lifeline, assignment: Assignment) -> None:
         try:
             await control_plane.open([operators])
             lifeline.tell_ready()
+            if probing is not None:
+                probing.start()
             await lifeline.wait_for_end(take_order)
         finally:
             await control_plane.close()
+            if probing is not None:
+                await asyncio.to_thread(probing.stop)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 """
-The operators' port: the FastAPI application with the health paths and the details behind them.
+The operators' port: the FastAPI application with the health paths, the details behind them, and the metrics.
 
 Serves GET of these alone, without authentication, and names no caller; every change goes through the command line. Host
 is checked, so that a page in an operator's browser cannot read it under a name of its own (DNS rebinding).
@@ -15,12 +15,14 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from gateway.logs import TELEMETRY_OFF
+from gateway.metrics.exposition import MEDIA_TYPE, render
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from fastapi.telemetry import TelemetryConfig
 
+    from gateway.metrics.samples import Samples
     from gateway.readiness import Readiness
 
 __all__ = ["create_app"]
@@ -28,12 +30,15 @@ __all__ = ["create_app"]
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
 
 
-def create_app(readiness: Callable[[], Awaitable[Readiness]], host_names: frozenset[str]) -> FastAPI:
+def create_app(
+    readiness: Callable[[], Awaitable[Readiness]], metrics: Callable[[], Awaitable[Samples]], host_names: frozenset[str]
+) -> FastAPI:
     """
     The application on the operators' port.
 
     Args:
         readiness: How the node is, now.
+        metrics: The same in numbers.
         host_names: Names under which the port may be asked for, beside `localhost` and any IP address.
     """
     app = FastAPI(
@@ -60,6 +65,10 @@ def create_app(readiness: Callable[[], Awaitable[Readiness]], host_names: frozen
     async def tell_readiness() -> Response:
         now = await readiness()
         return JSONResponse({"state": now.state, **now.details}, status_code=200 if now.is_ready else 503)
+
+    @app.get("/metrics")
+    async def tell_metrics() -> Response:
+        return Response(render(await metrics()), media_type=MEDIA_TYPE)
 
     @app.exception_handler(HTTPException)
     async def refuse(_request: Request, error: HTTPException) -> Response:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Callable, Iterator
 
+    from gateway.metrics.samples import Samples
     from gateway.readiness import Readiness
 
 __all__ = ["ControlPlane"]
@@ -32,6 +33,7 @@ class ControlPlane:
 
     Args:
         readiness: How the node is, now.
+        metrics: The same in numbers.
         host_names: Names under which the port may be asked for.
         ssl_context: For TLS; None serves plain HTTP.
     """
@@ -39,11 +41,12 @@ class ControlPlane:
     def __init__(
         self,
         readiness: Callable[[], Awaitable[Readiness]],
+        metrics: Callable[[], Awaitable[Samples]],
         host_names: frozenset[str],
         ssl_context: ssl.SSLContext | None,
     ) -> None:
         config = uvicorn.Config(
-            create_app(readiness, host_names),
+            create_app(readiness, metrics, host_names),
             ws="none",
             lifespan="off",
             loop="none",

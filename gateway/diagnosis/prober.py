@@ -57,6 +57,9 @@ class Prober:
 
     Attributes:
         states: By upstream's name, what was found last; replaced as a whole after each round, never changed.
+        rounds_done: How many rounds `run` has carried out.
+        rounds_failed: How many of its rounds were broken off.
+        is_well: Whether its last round was carried out; true before the first.
     """
 
     def __init__(
@@ -77,6 +80,9 @@ class Prober:
         self._resolver = resolver
         self._told: dict[str, tuple[object, ...]] = {}
         self.states: Mapping[str, UpstreamState] = MappingProxyType({})
+        self.rounds_done = 0
+        self.rounds_failed = 0
+        self.is_well = True
 
     @classmethod
     async def open(cls, *, data_dir: Path, master_key_file: Path, node: str, timeouts: Timeouts, clock: Clock) -> Self:
@@ -101,16 +107,26 @@ class Prober:
 
     async def run(self, interval_seconds: float) -> None:
         """
-        Probe after each interval, until cancelled. A round that fails is logged and the next one tried.
+        Probe now and after each interval, until cancelled. A round that fails is logged and the next one tried.
         """
         while True:
+            self.is_well = await self._try_to_probe()
+            if self.is_well:
+                self.rounds_done += 1
+            else:
+                self.rounds_failed += 1
             await asyncio.sleep(interval_seconds)
-            try:
-                await self.probe()
-            except GatewayError as error:
-                _logger.error("the upstreams could not be probed (%s)", type(error).__name__)  # noqa: TRY400 - expected
-            except Exception:
-                _logger.exception("the prober met an error of ours")
+
+    async def _try_to_probe(self) -> bool:
+        try:
+            await self.probe()
+        except GatewayError as error:
+            _logger.error("the upstreams could not be probed (%s)", type(error).__name__)  # noqa: TRY400 - expected
+        except Exception:
+            _logger.exception("the prober met an error of ours")
+        else:
+            return True
+        return False
 
     async def probe(self) -> Mapping[str, UpstreamState]:
         """

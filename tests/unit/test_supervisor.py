@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from gateway.control_plane.asking import ask_workers
-from gateway.control_plane.plan import ControlPlanePlan
+from gateway.control_plane.plan import ControlPlanePlan, ProbePlan
 from gateway.data_plane.bounds import Bounds
 from gateway.data_plane.plan import WorkerPlan
 from gateway.readiness import ASKING, Readiness, State
@@ -31,7 +31,9 @@ def test_what_is_told_arrives_as_it_was() -> None:
     worker = WorkerPlan(
         Path("/data"), Path("/run/x y"), Path("/\u00e9.key"), "node", "61", Bounds(connections=7), Timeouts(1.5)
     )
-    control_plane = ControlPlanePlan(Path("/run"), "Node")
+    probe = ProbePlan(Path("/data"), Path("/key"), 300.0, Timeouts(connect_seconds=2.5))
+    control_plane = ControlPlanePlan(Path("/run"), "Node", Path("/data"), probe)
+    unprobed = ControlPlanePlan(Path("/run"), "Node", Path("/data"))
     assignment = Assignment(5, "info", ["/cert", "/key"], worker.render())
     supervisor = SupervisorPlan(
         worker=PlanePlan(["python", "-m", "a"], assignment.render(), 5),
@@ -45,7 +47,8 @@ def test_what_is_told_arrives_as_it_was() -> None:
     readiness = Readiness(State.DEGRADED, {"registry": "not readable"})
 
     assert worker == WorkerPlan.parse(worker.render())
-    assert control_plane == ControlPlanePlan.parse(control_plane.render())
+    assert control_plane == ControlPlanePlan.parse(json.loads(json.dumps(control_plane.render())))
+    assert unprobed == ControlPlanePlan.parse(unprobed.render())
     assert supervisor == SupervisorPlan.parse(supervisor.render())
     assert readiness == Readiness.parse(readiness.render())
     told = Assignment.parse(supervisor.worker.assignment.encode())
