@@ -183,6 +183,13 @@ class Installation:
             if record["tag"].startswith("call.") and request_id in (None, record["request_id"])
         ]
 
+    def records(self) -> list[dict[str, Any]]:
+        """
+        All records of all workers, stream by stream.
+        """
+        streams = sorted(path.name for path in (self.data_dir / "journal").glob("worker-*"))
+        return [record for stream in streams for record in self.journal(stream)]
+
     def log(self) -> str:
         """
         What `serve` wrote to standard error.
@@ -219,6 +226,13 @@ class Gateway:
         return self._find_plane("gateway.data_plane")
 
     @property
+    def worker_pids(self) -> list[int]:
+        """
+        Every worker, also one that leaves and one that does not serve yet; the oldest first.
+        """
+        return sorted(self._find_planes("gateway.data_plane"))
+
+    @property
     def control_plane_pid(self) -> int:
         """
         The process that serves operators.
@@ -240,11 +254,11 @@ class Gateway:
         wait_until_all_ended(self.data_dir)
 
     def _find_plane(self, module: str) -> int:
-        def find() -> list[int]:
-            return [pid for pid, words in find_children(self.process.pid).items() if words.endswith(f" -m {module}")]
-
-        (pid,) = wait_until(find, f"{module} runs")
+        (pid,) = wait_until(lambda: self._find_planes(module), f"{module} runs")
         return int(pid)
+
+    def _find_planes(self, module: str) -> list[int]:
+        return [pid for pid, words in find_children(self.process.pid).items() if words.endswith(f" -m {module}")]
 
     @property
     def port(self) -> int:
