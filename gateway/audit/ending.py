@@ -32,6 +32,9 @@ damage further up is damage, never taken for the trace of a crash.
 
 _WINDOW_BYTES = GROUP_LIMIT_BYTES + LINE_LIMIT_BYTES
 
+_PIECE_BYTES = 4 * 1024 * 1024
+"""How much of a stream is looked at once on the way back."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ending:
@@ -109,9 +112,9 @@ def read_opening(path: Path) -> Opening | None:
 
 def iterate_backwards(folder: Path, ending: Ending | None = None) -> Iterator[list[bytes]]:
     """
-    A stream's records as lines with their newline, a segment at a time, the last segment first.
+    A stream's records as lines with their newline, a piece of some MiB at a time, the last piece first.
 
-    The lines of a segment come in the order in which they were written. Proves nothing, and ends where a segment is
+    The lines of a piece come in the order in which they were written. Proves nothing, and ends where a segment is
     missing: that is `evidence.verify`'s to tell.
 
     Args:
@@ -124,12 +127,29 @@ def iterate_backwards(folder: Path, ending: Ending | None = None) -> Iterator[li
     path, length = ending.path, ending.length
     while True:
         try:
-            with path.open("rb") as file:
-                data = file.read(length)
+            yield from _read_backwards(path, length)
         except FileNotFoundError:
             return
-        yield [line + b"\n" for line in data.split(b"\n")[:-1]]
         opening = read_opening(path)
         if opening is None or opening.previous is None:
             return
         path, length = folder / opening.previous.name, opening.previous.length
+
+
+def _read_backwards(path: Path, end: int) -> Iterator[list[bytes]]:
+    """
+    The lines of a file up to `end`, where one ends, a piece at a time.
+
+    A segment as a whole would take a few times its size in memory, at the start of a gateway whose machine may have
+    little.
+    """
+    rest = b""  # of the line whose beginning stands before the piece
+    with path.open("rb") as file:
+        while end > 0:
+            start = max(0, end - _PIECE_BYTES)
+            file.seek(start)
+            data = file.read(end - start) + rest
+            cut = data.find(b"\n") + 1 if start > 0 else 0
+            rest, end = data[:cut], start
+            if lines := [line + b"\n" for line in data[cut:].split(b"\n")[:-1]]:
+                yield lines

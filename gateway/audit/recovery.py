@@ -21,7 +21,7 @@ from gateway.errors import StorageError
 from gateway.outcome import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from gateway.audit.event import Event
@@ -137,10 +137,10 @@ def _recover_stream(root: Path, journal: Journal, *, always: bool, tag: Tag) -> 
     between the closures and the mark costs the next recovery the same reading again, and nothing else.
     """
     try:
-        records = _read_since_start(root / journal.stream)
-        if not records and not always:
+        intents = _find_open(root / journal.stream)
+        if intents is None and not always:
             return None
-        intents = _find_open(records)
+        intents = intents or {}
         if intents:
             for stream in sorted(root.glob("worker-*")):
                 if stream.name != journal.stream:
@@ -153,18 +153,40 @@ def _recover_stream(root: Path, journal: Journal, *, always: bool, tag: Tag) -> 
     return len(intents)
 
 
-def _read_since_start(folder: Path) -> list[dict[str, Any]]:
+def _find_open(folder: Path) -> dict[Attempt, Mapping[str, Any]] | None:
     """
-    A stream's records since the last one before which nothing is open.
+    The intents without an outcome since the last record before which nothing is open, in their order.
+
+    None when there is nothing behind that record. Holds only what is under way at one time: a crash may come after
+    weeks, and a hundred million records.
     """
-    newer: list[list[dict[str, Any]]] = []
-    for lines in iterate_backwards(folder):
-        records = _parse(lines)
-        start = next((place for place in reversed(range(len(records))) if _proves_nothing_open(records[place])), None)
-        newer.append(records if start is None else records[start + 1 :])
-        if start is not None:
+    ended: set[Attempt] = set()
+    newest_first: list[tuple[Attempt, Mapping[str, Any]]] = []
+    is_marked = True
+    for record in _read_backwards(folder):
+        if _proves_nothing_open(record):
             break
-    return [record for records in reversed(newer) for record in records]
+        is_marked = False
+        match record.get("tag"):
+            case Tag.CALL_INTENDED:
+                attempt = _identify(record)
+                if attempt in ended:
+                    ended.discard(attempt)
+                else:
+                    newest_first.append((attempt, record))
+            case Tag.CALL_ENDED:
+                ended.add(_identify(record))
+            case _:
+                pass
+    return None if is_marked else dict(reversed(newest_first))
+
+
+def _read_backwards(folder: Path) -> Iterator[dict[str, Any]]:
+    """
+    A stream's records, the last first.
+    """
+    for lines in iterate_backwards(folder):
+        yield from reversed(_parse(lines))
 
 
 def _proves_nothing_open(record: Mapping[str, Any]) -> bool:
@@ -178,22 +200,6 @@ def _proves_nothing_open(record: Mapping[str, Any]) -> bool:
             return record.get("counts") == {"open": 0}
         case _:
             return False
-
-
-def _find_open(records: Iterable[Mapping[str, Any]]) -> dict[Attempt, Mapping[str, Any]]:
-    """
-    The intents without an outcome, in their order.
-    """
-    intents: dict[Attempt, Mapping[str, Any]] = {}
-    for record in records:
-        match record.get("tag"):
-            case Tag.CALL_INTENDED:
-                intents[_identify(record)] = record
-            case Tag.CALL_ENDED:
-                intents.pop(_identify(record), None)
-            case _:
-                pass
-    return intents
 
 
 def _drop_closed(intents: dict[Attempt, Mapping[str, Any]], folder: Path) -> dict[Attempt, Mapping[str, Any]]:
@@ -260,11 +266,10 @@ def _find_open_change(folder: Path) -> dict[str, Any] | None:
     The stream's last `change.intended`, unless a later record of the same request id ends it.
     """
     ended: set[str] = set()
-    for lines in iterate_backwards(folder):
-        for record in reversed(_parse(lines)):
-            if record.get("tag") == Tag.CHANGE_INTENDED:
-                return record if record["request_id"] not in ended else None
-            ended.add(str(record.get("request_id")))
+    for record in _read_backwards(folder):
+        if record.get("tag") == Tag.CHANGE_INTENDED:
+            return record if record["request_id"] not in ended else None
+        ended.add(str(record.get("request_id")))
     return None
 
 

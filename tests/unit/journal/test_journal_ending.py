@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 
+from gateway.audit import ending
 from gateway.audit.ending import find_ending, find_stream_ending, iterate_backwards
 from gateway.audit.event import Tag
 from gateway.audit.segment import list_segments
@@ -161,6 +162,29 @@ def test_the_way_back_ends_where_a_segment_is_missing(open_journal: Callable[...
     seqs = [orjson.loads(line)["seq"] for lines in iterate_backwards(journal.path) for line in lines]
 
     assert seqs == [4, 3]
+
+
+@pytest.mark.parametrize("piece_bytes", [1, 7, 100, 1000, 100_000])
+def test_the_way_back_is_the_same_in_pieces_of_any_size(
+    piece_bytes: int, open_journal: Callable[..., Journal], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Every line whole and once, over the segments' ends too; a carriage return in a damaged line ends nothing.
+    """
+    journal = open_journal(segment_limit_bytes=1500)
+    for _ in range(20):
+        journal.record_now(EVENT)
+    segments = list_segments(journal.path)
+    first = segments[0].read_bytes()
+    segments[0].write_bytes(first.replace(b"node", b"no\rd", 1))
+    written = b"".join(path.read_bytes() for path in segments)
+    monkeypatch.setattr(ending, "_PIECE_BYTES", piece_bytes)
+    pieces = list(iterate_backwards(journal.path))
+
+    assert len(segments) > 2
+    assert written == b"".join(b"".join(lines) for lines in reversed(pieces))
+    assert written.count(b"\n") == sum(map(len, pieces))
+    assert all(line.endswith(b"\n") for lines in pieces for line in lines)
 
 
 def test_an_empty_place_has_no_ending(tmp_path: Path) -> None:
