@@ -4,6 +4,7 @@ What both ports speak TLS with.
 
 from __future__ import annotations
 
+import re
 import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     import os
 
 __all__ = ["ServerTls", "load_tls"]
+
+_CERTIFICATE = re.compile("-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
 
 class ServerTls:
@@ -28,10 +31,12 @@ class ServerTls:
 
     Attributes:
         context: What the port is served with, for good.
+        certificate: The one that is shown now, DER.
     """
 
     def __init__(self, cert_file: str, key_file: str) -> None:
         self.context = self._current = load_tls(cert_file, key_file)
+        self.certificate = _read_certificate(cert_file)
         # Loading into the same context would keep the old certificate for callers that prefer its kind of key.
         self.context.sni_callback = self._show_current
 
@@ -43,12 +48,24 @@ class ServerTls:
             OperatorError: `tls_unusable`.
         """
         self._current = load_tls(cert_file, key_file)
+        self.certificate = _read_certificate(cert_file)
 
     def _show_current(self, handshake: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
         handshake.context = self._current  # asked at every handshake, whether a name was given or not
 
     def __repr__(self) -> str:
         return "<ServerTls>"
+
+
+def _read_certificate(cert_file: str) -> bytes:
+    """
+    The first certificate of a chain that OpenSSL has just loaded, DER; empty when the file has changed since.
+    """
+    try:
+        found = _CERTIFICATE.search(Path(cert_file).read_text("ascii", "replace"))
+        return ssl.PEM_cert_to_DER_cert(found[0]) if found is not None else b""
+    except (OSError, ValueError):
+        return b""
 
 
 def load_tls(cert_file: str | os.PathLike[str], key_file: str | os.PathLike[str]) -> ssl.SSLContext:

@@ -41,6 +41,7 @@ async def _serve(lifeline: Lifeline, assignment: Assignment) -> None:
     tls = assignment.load_tls()
     with socket.socket(fileno=assignment.listener) as callers:
         worker = await Worker.open(WorkerPlan.parse(assignment.plan), SystemClock())
+        worker.sight.tls = tls
 
         def take_order(order: str) -> None:
             if order in {CONTROL_PLANE_DOWN, CONTROL_PLANE_UP}:

@@ -6,6 +6,7 @@ Touches no disk and waits for nothing: a scrape takes the event loop for less th
 
 from __future__ import annotations
 
+import contextlib
 import time
 from typing import TYPE_CHECKING
 
@@ -14,10 +15,10 @@ from gateway.data_plane.hall import Admission
 from gateway.metrics.process import put_process
 from gateway.metrics.samples import Samples
 from gateway.metrics.worker_metrics import WorkerMetric
+from gateway.upstream.certificate import CertificateError, find_validity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from gateway.audit.journal import Journal
     from gateway.data_plane.hall import Hall
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from gateway.data_plane.tally import Tally
     from gateway.data_plane.token_expiry import TokenExpiry
     from gateway.readiness import Readiness
+    from gateway.tls import ServerTls
     from gateway.upstream.client import PooledUpstreams
 
 __all__ = ["Sight"]
@@ -40,7 +42,7 @@ class Sight:
         readiness: Whether calls are served.
 
     Attributes:
-        certificate_ends_at: When the certificate ends that callers are shown; None without TLS.
+        tls: What callers are shown; None for plain HTTP.
     """
 
     def __init__(
@@ -65,7 +67,7 @@ class Sight:
         self._tokens = tokens
         self._readiness = readiness
         self._started_at = time.time()
-        self.certificate_ends_at: datetime | None = None
+        self.tls: ServerTls | None = None
 
     def look(self) -> Samples:
         """
@@ -85,8 +87,9 @@ class Sight:
         worker = self._worker
         samples.put(WorkerMetric.READY, self._readiness().is_ready, worker)
         samples.put(WorkerMetric.DRAINING, self._running.draining or self._hall.leaving, worker)
-        if self.certificate_ends_at is not None:
-            samples.put(WorkerMetric.CERTIFICATE, self.certificate_ends_at.timestamp(), worker)
+        if self.tls is not None:
+            with contextlib.suppress(CertificateError):
+                samples.put(WorkerMetric.CERTIFICATE, find_validity(self.tls.certificate).ends_at.timestamp(), worker)
 
     def _put_calls(self, samples: Samples) -> None:
         worker, hall = self._worker, self._hall

@@ -8,9 +8,11 @@ import http.client
 import json
 import socket
 import ssl
+import subprocess
 from typing import TYPE_CHECKING
 
 from installation import API, Installation
+from scrape import scrape
 
 if TYPE_CHECKING:
     from noojee import Noojee
@@ -44,3 +46,22 @@ def test_callers_and_operators_are_served_over_tls(installation: Installation, n
             plain.sendall(b"POST / HTTP/1.1\r\nHost: x\r\n\r\n")
 
             assert not plain.recv(1024).startswith(b"HTTP/")
+
+
+def test_the_end_of_our_certificate_is_told(installation: Installation, noojee: Noojee) -> None:
+    """
+    That of the certificate which callers are shown, as OpenSSL reads it; nothing where there is none.
+    """
+    folder = noojee.simulator.ca_file.parent
+    certificate, key = folder / "server.pem", folder / "server-key.pem"
+    with installation.serve(GATEWAY_TLS_CERT_FILE=str(certificate), GATEWAY_TLS_KEY_FILE=str(key)) as gateway:
+        seen = scrape(gateway, noojee.simulator.ca_file)
+    with installation.serve() as gateway:
+        without = scrape(gateway)
+
+    shown = subprocess.run(
+        ["openssl", "x509", "-in", certificate, "-noout", "-enddate"], capture_output=True, text=True, check=True
+    ).stdout
+    ends_at = ssl.cert_time_to_seconds(shown.strip().removeprefix("notAfter="))
+    assert [ends_at] == seen.find("certificate_expiry_timestamp_seconds", worker="worker-0")
+    assert [] == without.find("certificate_expiry_timestamp_seconds")

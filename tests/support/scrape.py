@@ -4,12 +4,17 @@ What Prometheus sees of a gateway: the operators' port asked as it asks, read by
 
 from __future__ import annotations
 
+import contextlib
+import http.client
+import ssl
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from prometheus_client.parser import text_string_to_metric_families
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from installation import Gateway
 
 __all__ = ["Scrape", "read_exposition", "scrape"]
@@ -76,11 +81,22 @@ def read_exposition(text: str) -> Scrape:
     return found
 
 
-def scrape(gateway: Gateway) -> Scrape:
+def scrape(gateway: Gateway, ca_file: Path | None = None) -> Scrape:
     """
     `GET /metrics` on a running gateway's operators' port.
+
+    Args:
+        ca_file: Whom to trust where it speaks TLS.
     """
-    response = gateway.call("/metrics", method="GET", port=gateway.admin_port)
-    assert 200 == response.status, response.body
-    assert "text/plain; version=0.0.4; charset=utf-8" == response.headers["content-type"]
-    return read_exposition(response.body.decode())
+    if ca_file is None:
+        connection = http.client.HTTPConnection("127.0.0.1", gateway.admin_port, timeout=20)
+    else:
+        context = ssl.create_default_context(cafile=str(ca_file))
+        connection = http.client.HTTPSConnection("127.0.0.1", gateway.admin_port, context=context, timeout=20)
+    with contextlib.closing(connection):
+        connection.request("GET", "/metrics")
+        response = connection.getresponse()
+        body = response.read()
+    assert 200 == response.status, body
+    assert "text/plain; version=0.0.4; charset=utf-8" == response.getheader("content-type")
+    return read_exposition(body.decode())
