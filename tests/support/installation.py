@@ -136,18 +136,26 @@ class Installation:
         )
 
     @contextmanager
-    def serve(self, **settings: str) -> Iterator[Gateway]:
+    def serve(
+        self, *, launcher: Sequence[str] = (), descriptors: Sequence[int] = (), **settings: str
+    ) -> Iterator[Gateway]:
         """
         `serve` in a session of its own, as in a terminal of its own, on free ports, ended by SIGTERM at the end.
+
+        Args:
+            launcher: A program, and its first arguments, that becomes the one that the others name.
+            descriptors: What it is handed open.
+            settings: More of its environment.
         """
         environment = self._environment() | {"GATEWAY_PORT": "0", "GATEWAY_ADMIN_PORT": "0"} | settings
         errors = (self.data_dir / "serve.log").open("ab")
         process = subprocess.Popen(
-            [sys.executable, "-m", "gateway", "serve", "--json"],
+            [*launcher, sys.executable, "-m", "gateway", "serve", "--json"],
             stdout=subprocess.PIPE,
             stderr=errors,
             env=environment,
             start_new_session=True,
+            pass_fds=descriptors,
         )
         errors.close()
         try:
