@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
+from installation import wait_until
 from leak_calls import (
     carry_everywhere,
     die_while_dialling,
@@ -20,7 +21,7 @@ from leak_calls import (
     meet_every_refusal,
 )
 from leak_scanner import Scanner
-from leak_story import KEYS, Story, plant_keys
+from leak_story import KEYS, Story, ask_for_metrics, plant_keys
 from leak_words import (
     damage_the_registry,
     err_unexpectedly,
@@ -115,6 +116,7 @@ def tell(life: Life, folder: Path, environment: dict[str, str]) -> None:
         "GATEWAY_REPLY_TIMEOUT": "1s",
         "GATEWAY_WRITE_REPLY_TIMEOUT": "1s",
         "GATEWAY_MAX_CONNECTIONS": str(CONNECTIONS),
+        "GATEWAY_LOG_CALLS": "true",
     }
     with story.installation.serve(**settings) as gateway:
         carry_everywhere(story, gateway)
@@ -127,11 +129,14 @@ def tell(life: Life, folder: Path, environment: dict[str, str]) -> None:
     story.gather("after the kill")
     (folder / "sitecustomize.py").write_text(EXPLODING.format(key_file=str(folder / "noojee" / "global.key")))
     path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
+    # The other form of a log, and probes, which no fault that is meant for a call must meet.
+    settings |= {"GATEWAY_LOG_FORMAT": "json", "GATEWAY_PROBE_INTERVAL": "1s"}
     with story.installation.serve(**settings, PYTHONPATH=path) as gateway:
         story.call(gateway, "/servicemanager/rest/CallManagementAPI/hangup?extenOrUniqueId=410")
         if sys.platform.startswith("linux"):  # only there can a running process be limited
             lose_the_journal(story, gateway)
         exhaust_connections(story, gateway, CONNECTIONS)
+        wait_until(lambda: b"credential_accepted{" in ask_for_metrics(gateway), "the keys were probed", 30)
         story.gather("recovered", gateway)
         drain(story, gateway)
     say_secrets_in_wrong_places(story)
@@ -205,6 +210,7 @@ def test_every_kind_of_output_was_searched(life: Life) -> None:
     """
     places = "\n".join(life.story.outputs.places)
     kinds = ["journal/worker-0/00000001.jsonl", "journal/admin/00000001.jsonl", "gateway.db", "gateway.db-wal"]
+    kinds += ["metrics in full swing", "metrics recovered", "journal/control/00000001.jsonl"]
     kinds += ["gateway.db-shm", "serve.log", "run/worker-0.sock", "reply to call 99", "standard output of token issue"]
     if sys.platform.startswith("linux"):
         kinds += ["cmdline of serve in full swing", "environ of serve recovered", "environ of a verb that waits"]
@@ -228,4 +234,6 @@ def test_debug_logging_was_on(life: Life) -> None:
     log = life.story.installation.log()
 
     assert "RuntimeError" in log  # the error of ours, by its type
+    assert " INFO gateway.calls call " in log
+    assert '"logger": "gateway.calls"' in log
     assert "CRITICAL" not in log

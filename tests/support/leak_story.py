@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from installation import Gateway, Response
     from noojee import Noojee
 
-__all__ = ["KEYS", "Story", "plant_keys"]
+__all__ = ["KEYS", "Story", "ask_for_metrics", "plant_keys"]
 
 KEYS = {
     "global key": "1EAced00-5eED-4bAD-8Ace-c0ffEE00Dead",
@@ -54,6 +54,15 @@ def plant_keys(folder: Path) -> None:
     folder.mkdir(mode=0o700)
     (folder / "global.key").write_text(KEYS["global key"])
     (folder / "alice.key").write_text(KEYS["user key"])
+
+
+def ask_for_metrics(gateway: Gateway) -> bytes:
+    """
+    What operators see in numbers.
+    """
+    response = gateway.call("/metrics", method="GET", port=gateway.admin_port)
+    assert 200 == response.status
+    return response.body
 
 
 class Story:
@@ -158,6 +167,7 @@ class Story:
         before = len(self.outputs.places)
         self.outputs.add_files(data_dir, aside=[data_dir / "master.key", data_dir / "audit.key"])
         if gateway is not None:
+            self.outputs.add(f"metrics {when}", ask_for_metrics(gateway))
             self.outputs.add_process(f"serve {when}", gateway.process.pid)
             self.outputs.add_process(f"the worker {when}", gateway.worker_pid)
             self.outputs.add_process(f"the control plane {when}", gateway.control_plane_pid)
