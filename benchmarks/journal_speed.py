@@ -179,7 +179,7 @@ async def run(folder: Path, waiters: int, turns: int) -> Run:
     journal = Journal.open(folder, "worker-0", node="bench", clock=SystemClock(), reserve_bytes=64 * MEBIBYTE)
     groups = count_groups(journal)
     await journal.record({"tag": "worker.started"})
-    journal_clock = time.pthread_getcpuclockid(journal._writer._thread.ident or 0)  # noqa: SLF001 - its CPU time
+    journal_clock = time.pthread_getcpuclockid(journal._writer._thread.ident or 0)  # its CPU time
     waits: list[float] = []
     groups.clear()
     thread, loop, begun = time.clock_gettime(journal_clock), time.thread_time(), time.monotonic()
@@ -207,7 +207,7 @@ def count_groups(journal: Journal) -> list[int]:
     A list that grows by one with each group.
     """
     groups: list[int] = []
-    stream: Any = journal._stream  # noqa: SLF001 - nobody else needs to know
+    stream: Any = journal._stream
     append = stream.append
 
     def append_and_count(drafts: list[Any], *, keeps_reserve: bool) -> None:

@@ -46,6 +46,9 @@ class Content(NamedTuple):
         return f"<Content of {len(self.body)} bytes>"
 
 
+_NOTHING = Content(b"", b"", None)
+
+
 def read_content(operation: Operation, headers: Headers, raw: bytes) -> Content:
     """
     The body of a call as it will go up.
@@ -56,6 +59,8 @@ def read_content(operation: Operation, headers: Headers, raw: bytes) -> Content:
         CallerError: `body_not_supported`, also for two Content-Types and any Content-Encoding.
     """
     values = headers.find(b"content-type")
+    if not raw and not values:
+        return _NOTHING
     media_type = _parse_media_type(values[0]) if len(values) == 1 else None
     content_type = _SPELLING.get(media_type or "")
     if not raw:

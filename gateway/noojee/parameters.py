@@ -114,7 +114,8 @@ def parse_parameters(operation: Operation, query: bytes, form: bytes) -> tuple[P
             escape, invalid UTF-8, control characters, a wrong case, a `timeOut` that is no number; told before
             `parameter_repeated` for a name that stands twice (contract section 3).
     """
-    items = [item for raw in (query, form) if raw for item in raw.split(b"&") if item]
+    raw = b"%b&%b" % (query, form) if form else query
+    items = [item for item in raw.split(b"&") if item]
     if len(items) > COUNT_LIMIT:
         raise _malformed(_TOO_MANY)
     parameters = tuple([_parse_item(item) for item in items])
