@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING
 import pytest
 from installation import API, find_children, is_there, wait_until
 
+from gateway.administration.restarting import restart
 from gateway.cli.listening import bind
 from gateway.cli.node import plan_node, start_supervisor
+from gateway.errors import OperatorError
 from gateway.settings.model import Settings
+from gateway.supervisor.node import LEAVING_LIMIT
 
 if TYPE_CHECKING:
     import subprocess
@@ -71,6 +74,7 @@ def supervise(
     worker: list[str] | None = None,
     control_plane: list[str] | None = None,
     end_seconds: float = 20.0,
+    start_seconds: float = 60.0,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """
     A ready supervisor with other programs, or another patience.
@@ -83,6 +87,7 @@ def supervise(
             worker=dataclasses.replace(plan.worker, words=worker or plan.worker.words),
             control_plane=dataclasses.replace(plan.control_plane, words=control_plane or plan.control_plane.words),
             end_seconds=end_seconds,
+            start_seconds=start_seconds,
         )
         node = start_supervisor(plan)
     with node:
@@ -154,3 +159,77 @@ def test_a_plane_that_does_not_end_is_killed_when_its_time_is_over(installation:
 
         assert 70 == node.wait(10)
     assert [] == [pid for pid in planes if is_there(pid)]
+
+
+def find_workers(node: subprocess.Popen[bytes]) -> list[int]:
+    """
+    The oldest first.
+    """
+    return sorted(pid for pid, words in find_children(node.pid).items() if words.endswith("gateway.data_plane"))
+
+
+def test_a_new_worker_that_does_not_become_ready_is_given_up(
+    installation: Installation, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """
+    It is killed when its time is over; the old one serves on, and the next that becomes ready takes its place.
+    """
+    program = tmp_path / "python"
+    program.write_text(f'#!/bin/sh\n[ -e {tmp_path}/hang ] && exec sleep 60\nexec {sys.executable} "$@"\n')
+    program.chmod(0o700)
+    with supervise(installation, worker=[str(program), "-m", "gateway.data_plane"], start_seconds=5) as node:
+        (old,) = find_workers(node)
+        (tmp_path / "hang").touch()
+
+        with pytest.raises(OperatorError, match=r"goes on serving\. The new worker was not ready in time\."):
+            restart(installation.data_dir / "run")
+
+        (tmp_path / "hang").unlink()
+        assert [old] == find_workers(node)
+        assert old == restart(installation.data_dir / "run")["leaving"]
+        end(node)
+        assert 0 == node.wait(20)
+    assert "the worker was not replaced and goes on serving: The new worker was not ready in time." in (
+        capfd.readouterr().err
+    )
+
+
+def test_a_worker_that_does_not_leave_is_killed(installation: Installation, capfd: pytest.CaptureFixture[str]) -> None:
+    """
+    Stopped, so that it hears nothing, not even that its drain is over.
+    """
+    with supervise(installation, end_seconds=1) as node:
+        (old,) = find_workers(node)
+        os.kill(old, signal.SIGSTOP)
+
+        done = restart(installation.data_dir / "run")
+
+        assert old == done["leaving"]
+        wait_until(lambda: find_workers(node) == [done["worker"]], "it is killed")
+        end(node)
+        node.wait(20)
+    assert "the leaving worker did not end in time and is killed" in capfd.readouterr().err
+
+
+def test_not_many_workers_may_be_leaving_at_once(installation: Installation) -> None:
+    """
+    Each is a whole process. When one has ended the next restart is carried out.
+    """
+    with supervise(installation) as node:
+        stopped = []
+        for _ in range(LEAVING_LIMIT):
+            stopped.append(find_workers(node)[-1])
+            os.kill(stopped[-1], signal.SIGSTOP)
+            assert stopped[-1] == restart(installation.data_dir / "run")["leaving"]
+
+        with pytest.raises(OperatorError, match=r"4 workers are leaving still\. Wait until one has ended\."):
+            restart(installation.data_dir / "run")
+
+        os.kill(stopped[0], signal.SIGCONT)
+        wait_until(lambda: not is_there(stopped[0]), "it leaves")
+        wait_until(lambda: len(find_workers(node)) == LEAVING_LIMIT, "the others are still there")
+        assert restart(installation.data_dir / "run")["leaving"] not in stopped
+        for pid in stopped[1:]:
+            os.kill(pid, signal.SIGCONT)
+        end(node)
+        assert 0 == node.wait(20)
