@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from gateway.duration import render_duration
+from gateway.settings.in_force import find_means
 from gateway.settings.model import ENVIRONMENT_PREFIX, LONGEST_TIMEOUT, Settings
 
 if TYPE_CHECKING:
@@ -47,8 +48,19 @@ reply_timeout = "45s"
 - `noojee-gateway audit verify`, `simulate` and `demo` read no settings; `audit verify` without a folder looks for
   `GATEWAY_DATA_DIR` alone.
 
-| setting | type | default | meaning |
-|---|---|---|---|
+The last column says what puts a changed value into force while the gateway runs; whatever else was changed is named in
+the log and stays as it was:
+
+- `reload`: SIGHUP to the process that `serve` is. Certificates and keys are read again with it, whatever their names. A
+  value or a file that cannot be used keeps all as it was, with an error in the log.
+- `restart`: `noojee-gateway restart`, by which no call is lost. It reloads, too.
+- `start`: to stop the gateway and start it again.
+
+The environment of a process that runs cannot be changed from outside: what is to be reloaded stands in the file that
+`GATEWAY_CONFIG` names.
+
+| setting | type | default | meaning | by |
+|---|---|---|---|---|
 """
 
 
@@ -81,7 +93,8 @@ def find_descriptions() -> dict[str, str]:
 
 def _render_row(name: str, field: FieldInfo, description: str) -> str:
     variable = f"`{ENVIRONMENT_PREFIX}{name.upper()}`"
-    return f"| {variable} | {_render_type(field)} | {_render_default(field)} | {' '.join(description.split())} |"
+    columns = (variable, _render_type(field), _render_default(field), " ".join(description.split()), find_means(name))
+    return f"| {' | '.join(columns)} |"
 
 
 def _render_type(field: FieldInfo) -> str:
