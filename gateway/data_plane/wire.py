@@ -162,9 +162,10 @@ class Wire:
 
     def half_close(self) -> None:
         """
-        Send a FIN behind what waits, and go on reading.
+        Send a FIN behind what waits, and go on reading. Does nothing when the connection is gone.
         """
-        self._transport.write_eof()
+        with contextlib.suppress(OSError):  # reset by the other side, and the loop has not come to it yet
+            self._transport.write_eof()
 
     def close(self) -> None:
         """

@@ -429,3 +429,23 @@ def test_a_connection_that_closed_a_moment_ago_does_not_disturb_the_drain(
 
             house.run(close_and_drain(door, house, steps))
             house.wait_for_doors(0)
+
+
+def test_a_caller_that_resets_while_it_is_refused_does_not_disturb_the_end(open_house: OpenHouse) -> None:
+    """
+    The reset is in the kernel and the loop has not come to it: everybody else must still be told.
+    """
+    house = open_house()
+    with house.connect() as caller:
+        caller.send(b"POST / HT")
+        house.wait_for_doors(1, "HEAD")
+        (door,) = house.hall.doors
+
+        async def shut_down() -> None:
+            caller.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            caller.socket.close()
+            time.sleep(0.05)  # noqa: ASYNC251 - the loop stands still while the reset arrives
+            door.shutdown()
+
+        house.run(shut_down())
+        house.wait_for_doors(0)
