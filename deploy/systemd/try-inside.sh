@@ -104,6 +104,14 @@ if [ "$socket" = yes ]; then
     show 'systemctl is-active noojee-gateway.service'
 fi
 
+echo "== Another worker, and a reload, while it serves"
+before=$(main_pid)
+show 'noojee-gateway restart'
+expect 'the new worker serves a call' serves
+show 'systemctl reload noojee-gateway.service && systemctl is-active noojee-gateway.service'
+expect 'it serves after the reload' serves
+expect 'the service is the same process' [ "$before" = "$(main_pid)" ]
+
 echo "== A kill"
 kill -KILL "$(main_pid)"
 expect 'it is back, and serves' wait_until serves

@@ -103,6 +103,16 @@ def test_the_socket_keeps_the_port_whatever_becomes_of_the_service(folder: Path)
     assert ["127.0.0.1:8080"] == socket["Socket"]["ListenStream"], "beyond loopback only with TLS, by a person"
 
 
+def test_the_service_tells_how_it_is_doing(folder: Path) -> None:
+    """
+    It counts as started when it serves, and a reload of it ends when the gateway says so.
+    """
+    service = _read_unit(folder / "noojee-gateway.service")["Service"]
+
+    assert ["notify"] == service["Type"]
+    assert ["/bin/kill -HUP $MAINPID"] == service["ExecReload"]
+
+
 def test_the_service_may_end_its_calls_before_it_is_killed(folder: Path, tmp_path: Path) -> None:
     """
     Killed before that, calls would end without an answer and without an outcome.
