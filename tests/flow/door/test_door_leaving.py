@@ -7,6 +7,8 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import struct
+import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
