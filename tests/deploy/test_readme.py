@@ -1,80 +1,83 @@
 """
-README.md does what it says: its shell blocks run in their order, and what stands below them is what they show.
+README.md, docs/operating.md and docs/declaration.md do what they say: their shell blocks run in their order.
 
-A block is marked by the second word behind its fence. Without one it is run here, in one shell and one empty folder, as
-somebody pastes them one after another. `make` blocks belong to the repository's folder and are tried with `make -n`;
-`docker` blocks need an engine and are compared with docker-compose.yml in test_container_files.py.
+What a marked block needs (an engine, root, a cluster, a package index) is not here; what can be said of it without is
+looked at, and docs/recorded-runs/ has what came of it elsewhere. `make` blocks are tried with `make -n`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import re
+import shlex
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
-from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
-from program import Program
+from shell_document import Block, Walk, find_mismatches, parse_blocks, walk_through
 
+from gateway.cli.main import create_parser
 from gateway.errors import Reason
 from gateway.settings.model import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-_FENCE = re.compile(r"^```(\S+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_LINK = re.compile(r"\]\(([^)#:]+)\)")
+    Walker = Callable[[str], contextlib.AbstractContextManager[Walk]]
+
+_REPOSITORY = Path(__file__).parents[2]
 _CODE_WORD = re.compile(r"`([a-z]+(?:_[a-z]+)+)`")
 _DOCUMENTED_PORTS = ("8080", "8081", "8443")
-_MARKER = "=== README block"
+_INSTALLED = "/opt/noojee-gateway"
 
 
-@dataclass(frozen=True)
-class Block:
+class Document(NamedTuple):
     """
-    One fenced block: its language, its mark, its text.
-    """
+    What is known of a document beside its text.
 
-    language: str
-    mark: str | None
-    text: str
-
-
-@dataclass(frozen=True)
-class Walk:
-    """
-    What came of all blocks in one shell: its exit code, what each block showed, what went to standard error.
+    Attributes:
+        before: What it takes for granted.
+        key_files: Where Noojee's keys lie, that must be nowhere else afterwards.
+        seconds: How long its blocks may take.
     """
 
-    returncode: int
-    shown: Mapping[int, str]
-    errors: str
-    folder: Path
-    leaves_processes: bool
+    before: str
+    key_files: str
+    seconds: float
 
 
-def _parse_blocks(text: str) -> list[Block]:
-    return [Block(language, mark or None, body) for language, mark, body in _FENCE.findall(text)]
+_DOCUMENTS = {
+    "README.md": Document("", "**/noojee/*.key", 60),
+    "docs/operating.md": Document("", "**/noojee/*.key", 100),
+    "docs/declaration.md": Document(
+        "noojee-gateway init > init.log 2>&1; umask 077; echo 7f3a-all > everything.key; echo 9c1e-alice > alice.key",
+        "*.key",
+        60,
+    ),
+}
 
 
-@pytest.fixture(scope="module")
-def readme() -> str:
-    """
-    The text of README.md.
-    """
-    return (Path(__file__).parents[2] / "README.md").read_text()
+def _read_blocks(name: str) -> list[Block]:
+    return parse_blocks((_REPOSITORY / name).read_text())
 
 
-@pytest.fixture(scope="module")
+_MARKED = [
+    pytest.param(block, id=f"{name}-{number}-{block.mark}")
+    for name in _DOCUMENTS
+    for number, block in enumerate(_read_blocks(name))
+    if block.language == "sh" and block.mark is not None
+]
+
+
+@pytest.fixture
 def ports() -> dict[str, str]:
     """
-    A free port for each that README names, since those may be taken here.
+    A free port for each that documents name, since those may be taken here.
     """
     with contextlib.ExitStack() as stack:
         found = []
@@ -85,102 +88,106 @@ def ports() -> dict[str, str]:
     return dict(zip(_DOCUMENTED_PORTS, found, strict=True))
 
 
-@pytest.fixture(scope="module")
-def blocks(readme: str, ports: Mapping[str, str]) -> list[Block]:
+@pytest.fixture
+def walk(ports: Mapping[str, str], environment: Mapping[str, str], tmp_path: Path) -> Walker:
     """
-    README's blocks, with the ports that are free here.
+    Runs a document's blocks with the ports that are free here, and with the scripts of this repository.
     """
-    names = "|".join(_DOCUMENTED_PORTS)
-    return _parse_blocks(re.sub(rf"\b({names})\b", lambda found: ports[found[1]], readme))
-
-
-@pytest.fixture(scope="module")
-def walk(
-    blocks: list[Block],
-    ports: Mapping[str, str],
-    environment: Mapping[str, str],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Walk]:
-    """
-    Every unmarked `sh` block, in order, in one `sh` and an empty folder; a command that fails ends it.
-    """
-    if shutil.which("curl") is None:
-        pytest.skip("README calls curl, and there is no curl here")
-    script = ["set -e"]
-    for number, block in enumerate(blocks):
-        if (block.language, block.mark) == ("sh", None):
-            script += [f"echo '{_MARKER} {number}'", block.text]
+    for tool in ("curl", "openssl"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"the documents call {tool}, and there is no {tool} here")
     settings = {"GATEWAY_PORT": ports["8080"], "GATEWAY_ADMIN_PORT": ports["8081"]}
-    # Not tmp_path: its path is too long for the sockets of a data folder in it.
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ngw-")))
-        shell = Program(
-            ["/bin/sh", "-c", "\n".join(script)],
-            folder=folder,
-            logs=tmp_path_factory.mktemp("readme"),
-            environment={**environment, **settings},
-        )
-        stack.callback(shell.kill)
-        try:
-            returncode = shell.process.wait(60)
-        except subprocess.TimeoutExpired:
-            pytest.fail(f"README's blocks do not end. {shell.output}\n{shell.errors}")
-        parts = re.split(rf"^{_MARKER} ([0-9]+)\n", shell.output, flags=re.MULTILINE)
-        shown = {int(number): text for number, text in zip(parts[1::2], parts[2::2], strict=True)}
-        yield Walk(returncode, shown, shell.errors, folder, shell.has_processes())
+
+    @contextlib.contextmanager
+    def walk_document(name: str) -> Iterator[Walk]:
+        # Not tmp_path: its path is too long for the sockets of a data folder in it.
+        with (
+            tempfile.TemporaryDirectory(prefix="ngw-") as folder,
+            walk_through(
+                [Block(each.language, each.mark, _fit(each.text, ports)) for each in _read_blocks(name)],
+                before=_DOCUMENTS[name].before,
+                folder=Path(folder),
+                logs=tmp_path,
+                environment={**environment, **settings},
+                seconds=_DOCUMENTS[name].seconds,
+            ) as walked,
+        ):
+            yield walked
+
+    return walk_document
 
 
-def test_the_blocks_run_in_their_order_and_leave_nothing_running(walk: Walk, blocks: list[Block]) -> None:
+def _fit(text: str, ports: Mapping[str, str]) -> str:
     """
-    Every command of every block succeeds, and what was started in the background has ended by the last one.
+    Put what is here in the place of what is on an operator's machine.
     """
-    run_here = [number for number, block in enumerate(blocks) if (block.language, block.mark) == ("sh", None)]
-
-    assert 0 == walk.returncode, f"{walk.shown}\n{walk.errors}"
-    assert run_here == list(walk.shown)
-    assert not walk.leaves_processes
-    assert "Traceback" not in walk.errors
+    text = re.sub(rf"\b({'|'.join(ports)})\b", lambda found: ports[found[1]], text)
+    text = text.replace(f"{_INSTALLED}/bin/python", sys.executable)
+    return text.replace(f"{_INSTALLED}/backup", str(_REPOSITORY / "deploy" / "backup"))
 
 
-def test_a_block_shows_what_stands_below_it(walk: Walk, blocks: list[Block]) -> None:
+@pytest.mark.parametrize("name", _DOCUMENTS)
+def test_the_blocks_run_in_their_order_and_show_what_stands_below_them(name: str, walk: Walker) -> None:
     """
-    A `text` block is the output of the `sh` block before it. `...` in a line is any text, and alone any lines.
+    Every command succeeds, nothing is left running, and no key of Noojee's is in any output or any file but its own.
     """
-    compared = 0
-    for (number, ran), expected in pairwise(enumerate(blocks)):
-        if (ran.language, ran.mark, expected[1].language) != ("sh", None, "text"):
-            continue
-        compared += 1
-        lines = [
-            r"(?:.*\n)*?" if line == "..." else re.escape(line).replace(r"\.\.\.", ".*") + r"\n"
-            for line in expected[1].text.splitlines()
-        ]
+    with walk(name) as walked:
+        run_here = [number for number, block in enumerate(walked.blocks) if block.is_run]
 
-        assert re.fullmatch("".join(lines), walk.shown[number]), f"{expected[1].text}\nis not\n{walk.shown[number]}"
-    assert compared == sum(block.language == "text" for block in blocks)
+        assert 0 == walked.returncode, f"{walked.shown}\n{walked.errors}"
+        assert run_here == list(walked.shown)
+        assert not walked.leaves_processes
+        assert "Traceback" not in walked.errors
+        assert [] == find_mismatches(walked)
+
+        files = set(walked.folder.glob(_DOCUMENTS[name].key_files))
+        keys = {path.read_bytes().strip() for path in files if path.parent.name not in {"keys", "data"}}
+        written = {path: path.read_bytes() for path in walked.folder.rglob("*") if path.is_file()}
+        written = {path: content for path, content in written.items() if path not in files}
+        written[Path("output")] = "".join((walked.errors, *walked.shown.values())).encode()
+
+        assert len(keys) > 1
+        assert "gateway.db" in {path.name for path in written}
+        assert [] == [path for path, content in written.items() if any(key in content for key in keys)]
 
 
-def test_a_programs_old_call_works_with_host_and_key_changed(walk: Walk, blocks: list[Block]) -> None:
+def test_a_programs_old_call_works_with_host_and_key_changed(walk: Walker) -> None:
     """
     The token in place of the key in the query: Noojee's own answer comes down.
     """
-    [number] = [number for number, block in enumerate(blocks) if "?apiKey=" in block.text]
+    [number] = [number for number, block in enumerate(_read_blocks("README.md")) if "?apiKey=" in block.text]
+    with walk("README.md") as walked:
+        assert '{"Message": "Recording started", "Code": 0}\n' == walked.shown[number]
 
-    assert '{"Message": "Recording started", "Code": 0}\n' == walk.shown[number]
 
-
-def test_no_noojee_key_is_left_outside_the_simulators_own_files(walk: Walk) -> None:
+@pytest.mark.parametrize("block", _MARKED)
+def test_a_block_that_cannot_run_here_is_well_formed(block: Block) -> None:
     """
-    After the walk the keys are in no output and in no file of the trial but those that the simulator made.
+    The shell can read it, the gateway's parser understands its verbs, and the files that it names are there.
     """
-    trial = walk.folder / "noojee-trial"
-    keys = [path.read_bytes().strip() for path in (trial / "noojee").glob("*.key")]
-    written = {path: path.read_bytes() for path in trial.rglob("*") if path.is_file() and path.parent.name != "noojee"}
-    written[Path("output")] = "".join((walk.errors, *walk.shown.values())).encode()
+    done = subprocess.run(["sh", "-n"], input=block.text, capture_output=True, text=True, check=False)
+    joined = block.text.replace("\\\n", " ")
+    verbs = re.findall(r"(?:^|[ (])noojee-gateway ([a-z][^|<>;&)\n]*)", joined, re.MULTILINE)
+    named = re.findall(r"(?:^|[ :=./])(deploy/[\w./-]+)", joined)
 
-    assert 2 == len(keys)
-    assert trial / "data" / "gateway.db" in written
-    assert [] == [path for path, content in written.items() if any(key in content for key in keys)]
+    assert (0, "") == (done.returncode, done.stderr)
+    for words in verbs:
+        assert create_parser().parse_command(shlex.split(words)).run, words
+    assert [] == [path for path in named if not (_REPOSITORY / path).exists()]
+
+
+def test_each_mark_is_explained_where_it_stands(repository: Path) -> None:
+    """
+    docs/operating.md says of each mark why its blocks are not run, and of no other.
+    """
+    text = (repository / "docs" / "operating.md").read_text()
+    marks = {block.mark for block in parse_blocks(text) if block.language == "sh" and block.mark is not None}
+    explained = set(re.findall(r"^\| `([a-z]+)` \| [^|]+ \|$", text, re.MULTILINE))
+
+    assert marks == explained
+    assert {"make", "docker"} == {
+        block.mark for block in _read_blocks("README.md") if block.language == "sh" and block.mark is not None
+    }
 
 
 def test_the_ports_in_readme_are_the_defaults(tmp_path: Path) -> None:
@@ -193,13 +200,11 @@ def test_the_ports_in_readme_are_the_defaults(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
-def test_make_knows_what_readme_has_it_make(
-    blocks: list[Block], repository: Path, environment: Mapping[str, str]
-) -> None:
+def test_make_knows_what_readme_has_it_make(repository: Path, environment: Mapping[str, str]) -> None:
     """
     Each line of a `make` block is a target that make would carry out, or activates what `make setup` makes.
     """
-    lines = [line for block in blocks if block.mark == "make" for line in block.text.splitlines()]
+    lines = [line for block in _read_blocks("README.md") if block.mark == "make" for line in block.text.splitlines()]
     dry = {}
     for line in lines:
         if line != ". .venv/bin/activate":
@@ -214,10 +219,11 @@ def test_make_knows_what_readme_has_it_make(
     assert "-m pytest" in dry["make test"]
 
 
-def test_every_reason_in_readme_is_a_registered_one(readme: str) -> None:
+def test_every_reason_in_readme_is_a_registered_one(repository: Path) -> None:
     """
     The table of refusals names reasons as the wire does, and each of its statuses.
     """
+    readme = (repository / "README.md").read_text()
     rows = [line.split("|") for line in readme.splitlines() if re.match(r"\| [0-9]{3}[,0-9 ]* \|", line)]
     told = {
         (int(status), code)
@@ -231,13 +237,3 @@ def test_every_reason_in_readme_is_a_registered_one(readme: str) -> None:
     assert 12 == len(rows)
     assert served <= set(registered)
     assert [] == [code for code in served if (registered[code], code) not in told]
-
-
-def test_what_readme_links_to_is_there(readme: str, repository: Path) -> None:
-    """
-    Links to files of the repository lead somewhere.
-    """
-    linked = set(_LINK.findall(readme))
-
-    assert {"LICENSE", "docs/settings.md", "docs/audit-format.md"} <= linked
-    assert [] == [link for link in sorted(linked) if not (repository / link).exists()]
