@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gateway.data_plane.inbound import Call
     from gateway.data_plane.running import RunningCall
     from gateway.metrics.samples import Samples
-    from gateway.noojee.catalogue import Operation
+    from gateway.noojee.catalogue import Catalogue, Operation
 
 __all__ = ["CALLER_LEFT", "DENIED", "Tally"]
 
@@ -56,18 +56,19 @@ class Tally:
 
     Args:
         clock: On which calls were begun.
+        catalogue: The operations that are counted by name.
         log: Where each call is told besides; None for nowhere.
 
     Attributes:
-        refusals: By the word of the reason, every one of them from the start: what appears in a metric only when it
-            happens has no beginning from which Prometheus could see it grow.
+        refusals: By the word of the reason. Every one is there from the start, as every operation is: what appears only
+            when it happens has no beginning from which Prometheus could see it grow.
         errors: The same for calls that were allowed.
         second_attempts: How many there were.
         open_intents: Attempts whose intent is on disk, and that have no outcome yet.
         recovered_intents: Those that another worker left open and that this one has closed.
     """
 
-    def __init__(self, clock: Clock, log: CallLog | None = None) -> None:
+    def __init__(self, clock: Clock, catalogue: Catalogue, log: CallLog | None = None) -> None:
         self._clock = clock
         self._log = log
         self._rows: dict[str, _Row] = {}
@@ -79,6 +80,10 @@ class Tally:
         self.second_attempts = 0
         self.open_intents = 0
         self.recovered_intents = 0
+        for operation in catalogue.match("*"):
+            self._open_row(operation)
+        self._find_row(_BY_PATH, Effect.DIALS)
+        self._find_row(_UNNAMED, Effect.READ)
 
     def end(self, record: CallRecord) -> None:
         """
@@ -114,7 +119,7 @@ class Tally:
         if call is None or running is None:
             return
         operation = running.operation
-        row = self._find_row(_UNNAMED, Effect.READ) if operation is None else self._open_row(operation)
+        row = self._rows_by_label[_UNNAMED] if operation is None else self._open_row(operation)
         row.ends[DENIED] += 1
         if self._log is not None:
             self._log.tell_denial(call, running, reason, code)
@@ -158,4 +163,4 @@ class Tally:
         return shared
 
     def __repr__(self) -> str:
-        return f"<Tally of {len(self._rows)} operations>"
+        return f"<Tally: {self.open_intents} open intents>"

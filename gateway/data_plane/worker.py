@@ -83,7 +83,7 @@ class Worker:
         self._journal = journal
         self._summary = AnonymousSummary()
         self._denials = Denials()
-        self._tally = Tally(clock, CallLog() if plan.logs_calls else None)
+        self._tally = Tally(clock, load_catalogue(), CallLog() if plan.logs_calls else None)
         self._permits = Permits()
         self._sightings = KeySightings()
         self._running = Running()

@@ -31,6 +31,7 @@ number of series is bounded. Alarms and a dashboard stand in `deploy/prometheus/
 
 - The control plane answers, and asks each worker over its socket, for at most a second. A worker that is dead or does
   not answer is left out; without any, `noojee_gateway_up` is 0. What the control plane knows by itself is told always.
+- The port is asked for by an IP address, `localhost` or the node's name (`GATEWAY_NODE`); another `Host` gets 400.
 - While one worker takes over from another both are told, each with its name in `worker`. Add over it:
   `sum without (worker) (rate(...))`. A counter begins at 0 with each process.
 - A long poll is a call with the effect `long-poll`; leave it out where times are looked at.
