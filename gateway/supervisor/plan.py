@@ -55,7 +55,7 @@ class SupervisorPlan:
         run_dir: Where the supervisor's own socket is; empty for none.
         reader: The program that reads the settings again, and its arguments; empty where there are none to read.
         settings: Those that are in force, for the reader. No secret is among them.
-        start_seconds: How long a worker that is to take another's place may take to become ready.
+        start_seconds: How long a worker that is to take another's place may take to get ready, and a plane to reload.
     """
 
     worker: PlanePlan

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["Renewal", "Renewals"]
 
 _READING_SECONDS = 30.0
+
 _WAITING_LIMIT = 8
 
 _logger = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class Renewal:
         told: What the reader has said of the settings.
         failure: Reason and sentence of what went wrong.
         awaited: The planes that have not said yet that they have reloaded.
+        given_up_at: When they are not waited for any longer.
     """
 
     is_restart: bool
@@ -59,6 +61,7 @@ class Renewal:
     told: Mapping[str, Any] = field(default_factory=dict)
     failure: tuple[str, str] | None = None
     awaited: set[Plane] = field(default_factory=set)
+    given_up_at: float | None = None
 
 
 class Renewals:
@@ -78,7 +81,7 @@ class Renewals:
         self._waiting: deque[Renewal] = deque()
         self._present: Renewal | None = None
 
-    # --- from asking to an end ----------------------------------------------------------------------------------------
+    # --- from asking to its end ---------------------------------------------------------------------------------------
 
     def ask(self, renewal: Renewal) -> bool:
         """
@@ -90,6 +93,21 @@ class Renewals:
         if self._present is None:
             self._begin_next()
         return True
+
+    @property
+    def due_at(self) -> float | None:
+        """
+        When something is to be done that nobody will call for; None for never.
+        """
+        return self._present.given_up_at if self._present is not None else None
+
+    def do_what_is_due(self, now: float) -> None:
+        """
+        Give up who has not answered.
+        """
+        if self._present is not None and self._present.given_up_at is not None and self._present.given_up_at <= now:
+            names = " and the ".join(plane.name for plane in self._present.awaited)
+            self._fail(OperatorReason.INTERNAL, f"The {names} did not answer.")
 
     def give_up(self) -> None:
         """
@@ -183,6 +201,7 @@ class Renewals:
         configure_logging(plan.log_level, form=plan.log_format)
         node.take_plan(plan)
         renewal.awaited = {each for each in (node.worker, node.control_plane) if each.is_running}
+        renewal.given_up_at = time.monotonic() + plan.start_seconds  # one that stands still must not stop all others
         for plane in (*node.workers, node.control_plane):
             assignment = plan.control_plane if plane is node.control_plane else plan.worker
             plane.tell(RELOAD + assignment.assignment)

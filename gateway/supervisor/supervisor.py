@@ -89,11 +89,13 @@ class Supervisor:
         """
         Seconds until something is due; None when nothing is.
         """
-        due = [at for plane in self._node.planes for at in (plane.due_at, plane.killed_at) if at is not None]
+        ats = [self._renewals.due_at, *(at for plane in self._node.planes for at in (plane.due_at, plane.killed_at))]
+        due = [at for at in ats if at is not None]
         return max(0.0, min(due) - time.monotonic()) if due else None
 
     def _do_what_is_due(self) -> None:
         now = time.monotonic()
+        self._renewals.do_what_is_due(now)
         for plane in self._node.planes:
             if plane.due_at is not None and plane.due_at <= now:
                 self._start(plane)

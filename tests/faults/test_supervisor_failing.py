@@ -75,13 +75,16 @@ def supervise(
     control_plane: list[str] | None = None,
     end_seconds: float = 20.0,
     start_seconds: float = 60.0,
+    reads_again: bool = False,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """
     A ready supervisor with other programs, or another patience.
     """
     settings = Settings(data_dir=installation.data_dir, max_connections=100, journal_reserve=256 * 1024)
     with bind("127.0.0.1", 0, "GATEWAY_PORT") as callers, bind("127.0.0.1", 0, "GATEWAY_ADMIN_PORT") as admin:
-        plan = plan_node(settings, callers, admin, ready="ready\n", as_json=False, ends_with_input=True)
+        plan = plan_node(
+            settings, callers, admin, ready="ready\n", as_json=False, ends_with_input=True, reads_again=reads_again
+        )
         plan = dataclasses.replace(
             plan,
             worker=dataclasses.replace(plan.worker, words=worker or plan.worker.words),
@@ -231,5 +234,32 @@ def test_not_many_workers_may_be_leaving_at_once(installation: Installation) -> 
         assert restart(installation.data_dir / "run")["leaving"] not in stopped
         for pid in stopped[1:]:
             os.kill(pid, signal.SIGCONT)
+        end(node)
+        assert 0 == node.wait(20)
+
+
+def test_a_plane_that_stands_still_keeps_no_reload_waiting_for_ever(
+    installation: Installation, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """
+    It is named, and the next reload is carried out.
+    """
+    told = ""
+
+    def has_told(words: str) -> bool:
+        nonlocal told
+        told += capfd.readouterr().err
+        return words in told
+
+    with supervise(installation, start_seconds=2, reads_again=True) as node:
+        (plane,) = [pid for pid, words in find_children(node.pid).items() if words.endswith("gateway.control_plane")]
+        os.kill(plane, signal.SIGSTOP)
+        node.send_signal(signal.SIGHUP)
+        wait_until(lambda: has_told("were not reloaded, the old ones stay in force: The control plane did not"), "it")
+        os.kill(plane, signal.SIGCONT)
+        node.send_signal(signal.SIGHUP)
+
+        wait_until(lambda: has_told("reloaded: certificates and keys were read again"), "the next")
+
         end(node)
         assert 0 == node.wait(20)
