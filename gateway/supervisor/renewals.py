@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["Renewal", "Renewals"]
 
 _READING_SECONDS = 30.0
-
 _WAITING_LIMIT = 8
 
 _logger = logging.getLogger(__name__)
@@ -106,8 +105,8 @@ class Renewals:
         Give up who has not answered.
         """
         if self._present is not None and self._present.given_up_at is not None and self._present.given_up_at <= now:
-            names = " and the ".join(plane.name for plane in self._present.awaited)
-            self._fail(OperatorReason.INTERNAL, f"The {names} did not answer.")
+            names = " and the ".join(sorted(plane.name for plane in self._present.awaited))
+            self._tell_partly(f"the {names} did not answer")
 
     def give_up(self) -> None:
         """
@@ -216,7 +215,7 @@ class Renewals:
                 _logger.error("the %s did not reload: %s", plane.name, failure)
             return
         if failure is not None:
-            self._present.failure = (OperatorReason.TLS_UNUSABLE, f"In the {plane.name}: {failure}")
+            self._present.failure = (OperatorReason.TLS_UNUSABLE, f"in the {plane.name}: {failure}")
         self._present.awaited.discard(plane)
         self._see_awaited()
 
@@ -225,11 +224,19 @@ class Renewals:
         if renewal.awaited or renewal.is_restart:
             return
         if renewal.failure is not None:
-            self._fail(*renewal.failure)
+            self._tell_partly(renewal.failure[1])
             return
         self._finish()
         changed = ", ".join(renewal.told.get("applied", ())) or "none"
         _logger.info("reloaded: certificates and keys were read again; settings changed: %s", changed)
+        self._begin_next()
+
+    def _tell_partly(self, detail: str) -> None:
+        """
+        The reader has found nothing wrong, and yet a plane has not done as it was told. The next reload may help.
+        """
+        self._finish()
+        _logger.error("reloaded, but not everywhere: %s", detail)
         self._begin_next()
 
     # --- the worker ---------------------------------------------------------------------------------------------------
