@@ -94,7 +94,7 @@ WELL: dict[str, str] = {
     ours("upstream_reachable", **NOOJEE): always(1),
     ours("upstream_allowed", **NOOJEE): always(1),
     ours("credential_accepted", **NOOJEE, credential="everything"): always(1),
-    ours("journal_disk_free_bytes"): always(50e9),
+    ours("journal_disk_free_bytes"): falling(90e9, 60e6),
     ours("journal_disk_size_bytes"): always(100e9),
     **took("journal_write_seconds", WORKER, "0.001"),
     **took("call_own_seconds", {**WORKER, "effect": "read"}, "0.001"),
@@ -133,7 +133,7 @@ ILL: dict[str, list[dict[str, str]]] = {
     "NoojeeGatewayKeyRefused": [{ours("credential_accepted", **NOOJEE, credential="everything"): always(0)}],
     "NoojeeGatewayJournalDiskFilling": [
         {ours("journal_disk_free_bytes"): always(9e9)},
-        {ours("journal_disk_free_bytes"): falling(60e9, 60e6)},
+        {ours("journal_disk_free_bytes"): falling(40e9, 60e6)},
     ],
     "NoojeeGatewayJournalSlow": [took("journal_write_seconds", WORKER, "1")],
     "NoojeeGatewayUpstreamCertificateEnds": [

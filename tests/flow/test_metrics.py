@@ -300,6 +300,36 @@ def test_a_worker_that_was_replaced_is_another_process(
     assert 1 == after.total("recovered_intents_total")
 
 
+def test_two_workers_are_told_while_one_takes_over(
+    installation: Installation, noojee: Noojee, tokens: dict[str, str]
+) -> None:
+    """
+    The old one with what it still does, the new one from 0; what both have counted adds up to all calls.
+    """
+    noojee.break_next("CallManagementAPI/dial", "delay", 4)
+    with installation.serve() as gateway:
+        assert 200 == gateway.call(LIST, tokens["all"]).status
+        calling = threading.Thread(target=gateway.call, args=(DIAL, tokens["all"]))
+        calling.start()
+        wait_until(lambda: any("dial" in target for target in noojee.targets()), "the dial is at Noojee")
+        assert 0 == installation.verb("restart").returncode
+        assert 200 == gateway.call(LIST, tokens["all"]).status
+        during = scrape(gateway)
+        calling.join()
+        after = wait_until(
+            lambda: found if (found := scrape(gateway)).total("workers") == 1 else None, "the old one has ended"
+        )
+
+    assert (1, 2) == (during.total("up"), during.total("workers"))
+    assert {("worker-0",): 1} == during.by("worker_draining", "worker")
+    assert {("worker-0",): 1} == during.by("running_calls", "worker")
+    assert {("worker-0",): 1, ("worker-1",): 1} == during.by("calls_total", "worker")
+    assert {("worker-1",): 1} == after.by("calls_total", "worker")
+    assert (1, 0) == (after.total("up"), after.total("worker_draining"))
+    assert after.find("process_start_time_seconds", process="worker-1")
+    assert not after.find("process_start_time_seconds", process="worker-0")
+
+
 def _call_in_vain(gateway: Gateway, token: str) -> None:
     with pytest.raises(OSError):  # noqa: PT011 - whichever way it is cut
         gateway.call(DIAL, token)
