@@ -44,7 +44,7 @@ def test_a_node_serves_on_the_socket_that_systemd_holds(installation: Installati
     with socket.create_server(("127.0.0.1", 0)) as held:
         port = held.getsockname()[1]
         launcher, descriptors = hand_over(held.fileno()), [held.fileno()]
-        with installation.serve(launcher=launcher, descriptors=descriptors, GATEWAY_PORT="1") as gateway:
+        with installation.serve(launcher, descriptors, GATEWAY_PORT="1") as gateway:
             assert port == gateway.port
             assert 200 == gateway.call(START, token).status
             assert 0 == installation.verb("restart").returncode
@@ -54,7 +54,7 @@ def test_a_node_serves_on_the_socket_that_systemd_holds(installation: Installati
                 f"POST {API}/stop?extenOrUniqueId=410 HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n"
             )
             early.sendall(request.encode())
-            with installation.serve(launcher=launcher, descriptors=descriptors):
+            with installation.serve(launcher, descriptors):
                 assert early.recv(65536).startswith(b"HTTP/1.1 200")
 
 
@@ -64,7 +64,7 @@ def test_what_is_meant_for_another_process_is_left_alone(installation: Installat
     """
     with (
         socket.create_server(("127.0.0.1", 0)) as held,
-        installation.serve(launcher=hand_over(held.fileno(), "other"), descriptors=[held.fileno()]) as gateway,
+        installation.serve(hand_over(held.fileno(), "other"), [held.fileno()]) as gateway,
     ):
         assert held.getsockname()[1] != gateway.port
 

@@ -137,7 +137,7 @@ class Installation:
 
     @contextmanager
     def serve(
-        self, *, launcher: Sequence[str] = (), descriptors: Sequence[int] = (), **settings: str
+        self, launcher: Sequence[str] = (), descriptors: Sequence[int] = (), /, **settings: str
     ) -> Iterator[Gateway]:
         """
         `serve` in a session of its own, as in a terminal of its own, on free ports, ended by SIGTERM at the end.
