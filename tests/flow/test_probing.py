@@ -98,11 +98,11 @@ def test_a_prober_that_cannot_be_opened_is_a_metric_and_a_line(installation: Ins
             ready = gateway.call("/readyz", method="GET", port=gateway.admin_port).json()
             answered = gateway.call(f"{API}/start?extenOrUniqueId=410", token)
             fcntl.flock(lock, fcntl.LOCK_UN)
-            opened = wait_for(gateway, lambda seen: seen.total("prober_running"), "the prober works")
+            opened = wait_for(gateway, lambda seen: seen.total("probe_rounds_total", result="done"), "a round is over")
 
     assert [0.0] == closed.find("prober_running")
     assert ("ready", 200) == (ready["state"], answered.status)
-    assert 1 <= opened.total("probe_rounds_total", result="done")
+    assert [1.0] == opened.find("prober_running")
     assert 1 == installation.log().count("the prober cannot be opened")
 
 
