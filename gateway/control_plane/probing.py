@@ -69,8 +69,10 @@ class Probing:
 
     def stop(self) -> None:
         """
-        End it, and wait for that, 2 s at most.
+        End it, and wait for that, a few seconds at most. Without a `start` there is nothing to do.
         """
+        if self._thread.ident is None:
+            return
         if self._has_begun.wait(_END_SECONDS) and self._loop is not None and self._life is not None:
             try:
                 self._loop.call_soon_threadsafe(self._life.cancel)

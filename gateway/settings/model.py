@@ -224,10 +224,10 @@ class Settings(BaseModel):
     """The port on which callers are served; 0 takes a free one. Unused as `GATEWAY_HOST` is."""
 
     admin_host: _Address = "127.0.0.1"
-    """The address on which health is served to operators."""
+    """The address on which health and metrics are served to operators."""
 
     admin_port: _Port = 8081
-    """The port on which health is served to operators; 0 takes a free one."""
+    """The port on which health and metrics are served to operators; 0 takes a free one."""
 
     tls_cert_file: _AnyPath | None = None
     """The certificate chain, PEM, with which both ports speak TLS; set together with `GATEWAY_TLS_KEY_FILE`."""

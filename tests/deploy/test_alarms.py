@@ -6,6 +6,7 @@ Prometheus' own tool evaluates them, over series that are made up here.
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -220,6 +221,15 @@ def test_every_alarm_says_what_it_is_and_where_to_read_on(repository: Path) -> N
         assert {"summary", "description", "runbook"} == rule["annotations"].keys()
         assert f"docs/operating.md#{rule['alert'].lower()}" == rule["annotations"]["runbook"]
         assert rule["annotations"]["description"].endswith(".")
+
+
+def test_every_alarm_has_its_heading_in_the_handbook(repository: Path) -> None:
+    """
+    And no heading is of an alarm that there is not.
+    """
+    handbook = (repository / "docs" / "operating.md").read_text()
+
+    assert set(ILL) == set(re.findall(r"^#+ (NoojeeGateway\w+)$", handbook, re.MULTILINE))
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="there is no promtool here (Debian's package prometheus)")

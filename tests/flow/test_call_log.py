@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from installation import API, CAMPAIGN_API, wait_until
@@ -134,3 +136,12 @@ def test_every_process_of_a_node_logs_in_the_form_that_was_chosen(installation: 
 
     loggers = {json.loads(line)["logger"] for line in installation.log().splitlines()}
     assert {"gateway.cli.node", "gateway.supervisor.supervisor"} <= loggers
+
+
+def test_every_field_of_a_line_is_documented() -> None:
+    """
+    docs/logs.md says of each what it is, in the order in which they stand.
+    """
+    document = (Path(__file__).parents[2] / "docs" / "logs.md").read_text()
+
+    assert list(FIELDS.items()) == re.findall(r"^\| `(\w+)` \| (.*) \|$", document, re.MULTILINE)

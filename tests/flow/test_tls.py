@@ -11,10 +11,17 @@ import ssl
 import subprocess
 from typing import TYPE_CHECKING
 
+import pytest
+from certificates import write_certificate
 from installation import API, Installation
 from scrape import scrape
 
+from gateway.errors import OperatorError
+from gateway.tls import ServerTls
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from noojee import Noojee
 
 
@@ -46,6 +53,24 @@ def test_callers_and_operators_are_served_over_tls(installation: Installation, n
             plain.sendall(b"POST / HTTP/1.1\r\nHost: x\r\n\r\n")
 
             assert not plain.recv(1024).startswith(b"HTTP/")
+
+
+def test_the_certificate_that_is_shown_is_known_also_after_another_was_read(tmp_path: Path) -> None:
+    """
+    It is by what callers see that an operator must know when it ends.
+    """
+    files = str(tmp_path / "tls.pem"), str(tmp_path / "tls.key")
+    first = write_certificate(tmp_path)
+    tls = ServerTls(*files)
+    shown_first = tls.certificate
+    second = write_certificate(tmp_path, "rsa")
+    shown_meanwhile = tls.certificate
+    tls.reload(*files)
+    (tmp_path / "tls.key").write_text("no key")
+    with pytest.raises(OperatorError):
+        tls.reload(*files)
+
+    assert [first, first, second] == [shown_first, shown_meanwhile, tls.certificate]
 
 
 def test_the_end_of_our_certificate_is_told(installation: Installation, noojee: Noojee) -> None:
