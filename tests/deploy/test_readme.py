@@ -93,13 +93,13 @@ def walk(ports: Mapping[str, str], environment: Mapping[str, str], tmp_path: Pat
     """
     Runs a document's blocks with the ports that are free here, and with the scripts of this repository.
     """
-    for tool in ("curl", "openssl"):
-        if shutil.which(tool) is None:
-            pytest.skip(f"the documents call {tool}, and there is no {tool} here")
     settings = {"GATEWAY_PORT": ports["8080"], "GATEWAY_ADMIN_PORT": ports["8081"]}
 
     @contextlib.contextmanager
     def walk_document(name: str) -> Iterator[Walk]:
+        for tool in ("curl", "openssl"):
+            if any(tool in block.text for block in _read_blocks(name) if block.is_run) and shutil.which(tool) is None:
+                pytest.skip(f"{name} calls {tool}, and there is no {tool} here")
         # Not tmp_path: its path is too long for the sockets of a data folder in it.
         with (
             tempfile.TemporaryDirectory(prefix="ngw-") as folder,
