@@ -107,6 +107,15 @@ class Authenticator:
         in_query = any(each.carrier is Carrier.QUERY for each in presented)
         return _find_standing(snapshot, digest, carrier, now, in_query=in_query)
 
+    def forget(self) -> None:
+        """
+        Keep nothing of what was found. To be called whenever a change is in force.
+
+        Tokens change one after the other while the snapshot that they belong to is in force already, so what was found
+        meanwhile may be of before.
+        """
+        self._standings.clear()
+
     def _recall(self, snapshot: Snapshot, digest: bytes, carrier: Carrier, now: datetime) -> Standing:
         """
         `_find_standing` for a text that stands alone, kept for as long as its snapshot is in force; all but its expiry.

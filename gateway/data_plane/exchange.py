@@ -100,6 +100,13 @@ class Exchange:
             return Outcome.ABANDONED
         return Outcome.UNKNOWN if self._request.was_handed_over else Outcome.NOT_SENT
 
+    @property
+    def _is_abandoned(self) -> bool:
+        """
+        Whether a call whose caller has left is given up; not where all of the reply has come, which decides it.
+        """
+        return self._request.operation.effect.is_abandonable and not self._request.has_whole_reply
+
     async def _stream(self, reply: Reply) -> Ending:
         outcome = judge(self._request.operation, reply.status, None)
         size = 0
@@ -113,7 +120,7 @@ class Exchange:
             except (CallerLeft, CallerStalled):
                 left = True
                 self._answer.abort()
-                if self._request.operation.effect.is_abandonable:
+                if self._is_abandoned:
                     return Ending(Outcome.ABANDONED, upstream_status=reply.status, reply_bytes=size)
             else:
                 size += len(chunk)

@@ -50,6 +50,17 @@ class Interruption:
             # because that would hit whatever it waits for next, inside the block or not.
             asyncio.get_running_loop().call_soon(self._break_off)
 
+    def call_unless_sent(self) -> bool:
+        """
+        Break off what has not been handed over to Noojee yet; returns whether that is so. Not for the task itself.
+        """
+        request = self._request
+        if not self._is_inside or self.was_made or request is None or request.was_handed_over:
+            return False
+        self.was_made = True
+        self._task.cancel()
+        return True
+
     def _break_off(self) -> None:
         if not self._is_inside or self.was_made:
             return

@@ -2,7 +2,8 @@
 The calls that are under way, and how they are ended by something other than their caller or Noojee.
 
 A poll is ended when its token, caller, grant or credential goes, and when the worker drains; at the end of a drain
-every call is. Ending a call is a wish: the pipeline does it, answers and records.
+every call is. A call that still waits to be sent when what speaks for it goes is never sent. Ending a call is a wish:
+the pipeline does it, answers and records.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from gateway.access.upstream import AuthMethod
 from gateway.data_plane.interruption import Interruption
+from gateway.errors import Reason
 from gateway.noojee.catalogue import Effect
 
 if TYPE_CHECKING:
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from gateway.access.grant import Grant
     from gateway.access.snapshot import Snapshot
     from gateway.data_plane.authentication import Standing
-    from gateway.errors import Reason
     from gateway.noojee.catalogue import Operation
     from gateway.upstream.request import UpstreamRequest
 
@@ -83,6 +84,13 @@ class RunningCall:
             if self._interruption is not None:
                 self._interruption.call()
 
+    def end_unless_sent(self, reason: Reason) -> None:
+        """
+        End the call if it waits to be sent, for a connection or a hash pair; leave it alone otherwise.
+        """
+        if self.ended is None and self._interruption is not None and self._interruption.call_unless_sent():
+            self.ended = reason
+
     def interruptible(self, request: UpstreamRequest | None = None) -> Interruption:
         """
         A block in which `end` breaks off what the call waits for. An earlier wish stands in `ended` and does not.
@@ -127,6 +135,18 @@ class Running:
         """
         for call in [call for call in self._calls if which(call)]:
             call.end(reason)
+
+    def end_overtaken(self, snapshot: Snapshot) -> None:
+        """
+        End what a newer snapshot no longer allows: polls, and calls of which no byte was sent yet.
+
+        Whatever was handed over rings already, or is written: it goes on to its answer.
+        """
+        for call in [call for call in self._calls if not call.stands_in(snapshot)]:
+            if call.is_poll:
+                call.end(Reason.CREDENTIAL_UNAVAILABLE)
+            else:
+                call.end_unless_sent(Reason.CREDENTIAL_UNAVAILABLE)
 
     async def wait_until_empty(self) -> None:
         """

@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     from gateway.access.snapshot import Snapshot
     from gateway.audit.event import Event
     from gateway.clock import Clock
-    from gateway.data_plane.running import RunningCall
 
 __all__ = ["Worker", "WorkerPlan"]
 
@@ -105,11 +104,12 @@ class Worker:
             connections=plan.upstream_connections,
             polls=plan.upstream_polls,
         )
+        self._authenticator = Authenticator(fingerprint=audit_key.fingerprint, key_presented=self._record_sighting)
         forwarding = Forwarding(plan.trusted_proxies, plan.forwarded_header)
         self._pipeline = Pipeline(
             journal=journal,
             snapshots=self._snapshots,
-            authenticator=Authenticator(fingerprint=audit_key.fingerprint, key_presented=self._record_sighting),
+            authenticator=self._authenticator,
             deciding=self._create_deciding(audit_key),
             upstreams=self._upstreams,
             running=self._running,
@@ -320,16 +320,14 @@ class Worker:
 
     def _apply_change(self) -> None:
         """
-        After a newer snapshot came into force: end the polls that it no longer allows, forget what it no longer names.
+        After a newer snapshot came into force: end what it no longer allows, forget what it no longer names.
         """
+        self._authenticator.forget()
         self._permits.forget(self._snapshots.current.callers)
-        self._running.end(Reason.CREDENTIAL_UNAVAILABLE, self._is_overtaken)
+        self._running.end_overtaken(self._snapshots.current)
         credentials = self._snapshots.current.credentials.values()
         self._start(self._upstreams.forget(frozenset(credentials)))
         self._upstreams.prepare(credentials)
-
-    def _is_overtaken(self, call: RunningCall) -> bool:
-        return call.is_poll and not call.stands_in(self._snapshots.current)
 
     def _create_deciding(self, audit_key: AuditKey) -> Deciding:
         return Deciding(

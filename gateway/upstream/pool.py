@@ -311,13 +311,14 @@ class Pool:
         Somebody's time may be over. One alarm serves all who wait, because nearly all wait equally long.
         """
         now = self._loop.time() + _TICK_SECONDS
-        is_full = self._is_full
+        # Not where connections are only being opened: nobody uses them, and perhaps none will come.
+        is_busy = len(self._all) >= self._limit
         kept: deque[tuple[float, asyncio.Future[Connection]]] = deque()
         for until, waiter in self._waiting:
             if until > now or waiter.done():
                 kept.append((until, waiter))
             else:
-                waiter.set_exception(self._create_busy() if is_full else _create_unreachable())
+                waiter.set_exception(self._create_busy() if is_busy else _create_unreachable())
         self._waiting = kept
         self._set_alarm(min((until for until, _ in kept), default=math.inf))
 

@@ -94,8 +94,8 @@ class UpstreamRequest:
         headers: Beside those that the sender adds: Content-Type, Accept, Accept-Language.
         was_handed_over: Set by the sender before the first byte is handed to the connection. While it is False the
             call is proven `not_sent`; it stays readable after a cancelled send.
-        has_whole_reply: Set by the sender when a reply has come that it will give whole, before whoever waits for it
-            is woken. From then on nothing may break the call off: the reply decides its outcome (law 2).
+        has_whole_reply: Set by the sender when all of a reply has come, before whoever waits for it is woken. From then
+            on nothing may break the call off: the reply decides its outcome (law 2), however much of it went down.
         used_accepted_pair: Set by the sender: whether it used a hash pair with which an earlier call had succeeded.
     """
 

@@ -35,8 +35,7 @@ _SLICE_BYTES = 64 * 1024
 """How much of a body is encrypted at once: no more of it waits for the kernel."""
 
 _HIGH_WATER_BYTES = 128 * 1024
-_LOW_WATER_BYTES = 32 * 1024
-"""Between these a reply waits for its reader while nothing more of it is received."""
+"""When so much of a reply waits for its reader nothing more of it is received, until he takes it."""
 
 _GRACE_SECONDS = 0.1
 
@@ -147,10 +146,9 @@ class Transmission:
             finally:
                 self._more = None
             if not self._is_over:
-                self._connection.deadline.clear()  # from here on it is the caller who may be slow
-        piece = reader.pieces.pop(0)  # there are never more than a few
-        reader.waiting_bytes -= len(piece)
-        if self._is_reading_paused and reader.waiting_bytes <= _LOW_WATER_BYTES and not self._is_over:
+                self._leave_time_to_caller()
+        piece = reader.take_body()  # all of it: chunks can be of one byte, and a hundred thousand of them wait
+        if self._is_reading_paused and not self._is_over:
             self._is_reading_paused = False
             self._connection.resume_reading()
         return piece
@@ -244,7 +242,7 @@ class Transmission:
                     self._allow(self._timeouts.between_bytes_seconds)
                 return
             self._is_streaming = True
-            self._connection.deadline.clear()
+            self._leave_time_to_caller()
             self._tell(self.arrived)
         if reader.waiting_bytes:
             self._tell(self._more)
@@ -264,6 +262,7 @@ class Transmission:
             reader.stop()
             self._connection.drop()
         else:
+            self.request.has_whole_reply = True  # before whoever waits for it is woken, or could be broken off
             if reader.body_bytes > BUFFER_LIMIT_BYTES and self._body is None:
                 self._is_streaming = True
             if self._is_reading_paused:
@@ -277,6 +276,15 @@ class Transmission:
     def _tell(self, waiting: asyncio.Future[None] | None) -> None:
         if waiting is not None and not waiting.done():
             waiting.set_result(None)
+
+    def _leave_time_to_caller(self) -> None:
+        """
+        From here on it is the caller who may be slow, but not beyond the end of the whole call.
+        """
+        if self._ends_at == math.inf:
+            self._connection.deadline.clear()
+        else:
+            self._connection.deadline.set(self._ends_at - self._loop.time())
 
     def _allow(self, seconds: float) -> None:
         if self._ends_at != math.inf:

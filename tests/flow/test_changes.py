@@ -4,28 +4,36 @@ What operators change while the gateway runs: in force within a second, at once 
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import shutil
 import signal
 import socket
+import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from installation import API, Gateway, Installation, wait_until
 from noojee import run_noojee
+from worker_in_loop import open_worker
 
 from gateway.administration import callers, credentials, grants, tokens, upstreams
 from gateway.administration.desk import Desk
-from gateway.clock import SystemClock
+from gateway.clock import SystemClock, render_instant
+from gateway.data_plane.headers import Headers
 from gateway.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from installation import Response
     from noojee import Noojee
 
 HANGUP = f"{API}/hangup?extenOrUniqueId=410"
@@ -225,6 +233,79 @@ def test_what_is_revoked_while_a_body_is_on_its_way_is_not_carried_out(place: Pl
     assert answer.startswith(b"HTTP/1.1 401 ")
     assert b"token_invalid" in answer
     assert [] == noojee.requests()
+
+
+@pytest.mark.parametrize("takes_back", ["token", "credential"])
+def test_what_is_taken_back_while_a_call_waits_for_its_turn_is_not_sent(
+    installation: Installation, noojee: Noojee, takes_back: str
+) -> None:
+    """
+    Its intent is on record and all connections are in use: what is acknowledged then holds for it, too (law 2).
+    """
+    first = installation.add_caller("first", [("everything", ["*"])])
+    second = installation.add_caller("second", [("everything", ["*"])])
+    noojee.break_next("CallManagementAPI/dial", "delay", 2)
+    with installation.serve(GATEWAY_UPSTREAM_CONNECTIONS="1") as gateway, ThreadPoolExecutor(2) as threads:
+
+        def dial(token: str, number: str) -> Response:
+            return gateway.call(f"{API}/dial?number={number}&extenOrUniqueId=SIP/410", token)
+
+        dialling = threads.submit(dial, first, "0412345678")
+        wait_until(noojee.requests, "the first is at Noojee")
+        waiting = threads.submit(dial, second, "0498765432")
+        wait_until(
+            lambda: 2 == len([each for each in installation.calls() if each["tag"] == "call.intended"]), "intents"
+        )
+        with installation.desk() as desk:
+            if takes_back == "token":
+                tokens.revoke(desk, second.split("_")[1])
+            else:
+                credentials.remove(desk, "everything")
+        told = waiting.result(1.5)
+        is_dialling = not dialling.done()
+        sent = dialling.result(10)
+
+    assert (503, "credential_unavailable") == (told.status, told.reason)
+    assert "was not sent" in json.loads(told.body)["detail"]
+    assert is_dialling
+    assert 200 == sent.status
+    assert ["0412345678"] == [parse_qs(urlsplit(target).query)["number"][0] for target in noojee.targets()]
+    ends = {each["caller"]: each["outcome"] for each in installation.calls() if each["tag"] == "call.ended"}
+    assert {"first": "succeeded", "second": "not_sent"} == ends
+
+
+def test_no_old_expiry_outlives_a_large_change(installation: Installation) -> None:
+    """
+    Six hundred tokens change one after the other, and calls come between them: what they found is not kept.
+    """
+    token = installation.add_caller("crm", [("everything", ["*"])])
+    expired = render_instant(datetime.now(UTC) - timedelta(seconds=1))
+    headers = Headers([(b"authorization", f"Bearer {token}".encode())])
+    now = datetime.now(UTC) - timedelta(hours=1)
+    with installation.desk() as desk:
+        for _ in range(600):
+            tokens.issue(desk, "crm", expires_in=None)
+
+    async def transcript() -> str:
+        async with open_worker(installation) as opened:
+            worker = opened.worker
+            with sqlite3.connect(installation.data_dir / "gateway.db") as registry:
+                version = worker._snapshots.current.version + 1
+                registry.execute("UPDATE tokens SET expires_at = ?, changed_in = ?", (expired, version))
+                registry.execute("UPDATE meta SET version = ?", (version,))
+
+            async def call_on() -> None:
+                while True:
+                    # An hour ago nothing had expired, so each of these is found and could be kept.
+                    worker._authenticator.authenticate(worker._snapshots.current, headers, b"", "127.0.0.1", now)
+                    await asyncio.sleep(0)
+
+            calling = asyncio.create_task(call_on())
+            assert await worker._snapshots.refresh(version)
+            calling.cancel()
+            return (await opened.call(HANGUP, token)).reason
+
+    assert "token_invalid" == asyncio.run(transcript())
 
 
 def test_an_expired_token_is_refused(place: Place) -> None:
