@@ -129,6 +129,7 @@ class Deciding:
             headers=_headers_up(call, content),
             body=content.body,
             patience=coverage.patience or self._timeouts.for_call(operation, parse_poll_seconds(parameters)),
+            caller_name=record.standing.caller.name,
         )
 
     def still_allows(self, call: Call, running: RunningCall) -> bool:

@@ -196,7 +196,7 @@ class PooledUpstreams:
         for tries in range(_TRIES):
             connection = pool.take(now, fresh=effect is Effect.DIALS)
             if connection is None:
-                connection = await pool.wait(until, first=tries > 0)
+                connection = await pool.wait(until, whose=request.caller_name, first=tries > 0)
                 now = loop.time()
             transmission = Transmission(loop, connection, request, self._timeouts, ends_at)
             if transmission.begin(head):

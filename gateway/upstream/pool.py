@@ -2,8 +2,8 @@
 The connections to one upstream for one purpose: who gets one, who waits, and when one is closed.
 
 Decides and knows no byte. One connection carries one call at a time, so the number of connections is the number of
-calls that Noojee works on for us. Who comes when all are busy waits, in the order of coming, for whatever comes first:
-one that is freed or one that is opened. As many are being opened as calls wait, up to the limits.
+calls that Noojee works on for us. Who comes when all are busy waits for his turn (`queue`), and takes whatever comes
+first: one that is freed or one that is opened. As many are being opened as calls wait, up to the limits.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import contextlib
 import itertools
 import logging
 import math
-from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.errors import Reason, UpstreamError
 from gateway.outcome import Outcome
+from gateway.upstream.queue import Queue, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -103,7 +103,7 @@ class Pool:
         self._fresh_seconds = fresh_seconds
         self._all: set[Connection] = set()
         self._idle: dict[Connection, None] = {}  # in the order of their becoming idle
-        self._waiting: deque[tuple[float, asyncio.Future[Connection]]] = deque()  # each until a loop time
+        self._waiting = Queue(limit * _WAITING_EACH)
         self._alarm: asyncio.TimerHandle | None = None
         self._rings_at = math.inf
         self._opening: set[asyncio.Task[None]] = set()
@@ -138,25 +138,23 @@ class Pool:
             return connection
         return None
 
-    async def wait(self, until: float, *, first: bool = False) -> Connection:
+    async def wait(self, until: float, *, whose: str = "", first: bool = False) -> Connection:
         """
         The next connection that is freed or opened. Cancelled, it gives its turn on.
 
         Args:
             until: Loop time at which the wait is over.
+            whose: The caller's name: callers take turns.
             first: Before all others: for a call whose turn had come, with a connection that was closing.
 
         Raises:
             UpstreamError: None came in time, or too many wait, or none can be opened. The outcome is `not_sent`.
         """
-        if len(self._waiting) >= self._limit * _WAITING_EACH:
-            raise self._create_busy()
+        if self._waiting.is_full and not first:
+            self._make_room(whose)
         waiter: asyncio.Future[Connection] = self._loop.create_future()
-        entry = (until, waiter)
-        if first:
-            self._waiting.appendleft(entry)
-        else:
-            self._waiting.append(entry)
+        waiting = Waiting(whose, until, waiter)
+        self._waiting.push(waiting, first=first)
         if until < self._rings_at:
             self._set_alarm(until)
         self._open_more()
@@ -164,8 +162,7 @@ class Pool:
             return await waiter
         except asyncio.CancelledError:
             if waiter.cancelled():
-                with contextlib.suppress(ValueError):
-                    self._waiting.remove(entry)
+                self._waiting.remove(waiting)
             elif waiter.exception() is None:
                 self.freed(waiter.result())  # it was given one in the same moment
             raise
@@ -175,7 +172,7 @@ class Pool:
         See `Home.freed`: it goes to whoever has waited longest.
         """
         while self._waiting:
-            _, waiter = self._waiting.popleft()
+            waiter = self._waiting.pop().waiter
             if not waiter.done():
                 waiter.set_result(connection)
                 return
@@ -237,8 +234,8 @@ class Pool:
         Close all connections, those that carry something too.
         """
         self.retire()
-        waiting, self._waiting = self._waiting, deque()
-        for _, waiter in waiting:
+        while self._waiting:
+            waiter = self._waiting.pop().waiter
             if not waiter.done():
                 waiter.set_exception(_create_unreachable())
         self._set_alarm(math.inf)
@@ -294,11 +291,24 @@ class Pool:
         One attempt has failed: tell it to whoever has waited longest, unless others are being opened for all who wait.
         """
         while len(self._waiting) > len(self._opening):
-            _, waiter = self._waiting.popleft()
+            waiter = self._waiting.pop().waiter
             if not waiter.done():
                 # An exception of one's own for each who waits; a shared one would collect all their tracebacks.
                 waiter.set_exception(failure.again())
                 return
+
+    def _make_room(self, whose: str) -> None:
+        """
+        Have the caller with most in the queue make room.
+
+        Raises:
+            UpstreamError: It is this one, or has hardly more: then it is he who comes too late.
+        """
+        last = self._waiting.make_room(whose)
+        if last is None:
+            raise self._create_busy()
+        if not last.waiter.done():
+            last.waiter.set_exception(self._create_busy())
 
     def _set_alarm(self, at: float) -> None:
         if self._alarm is not None:
@@ -313,14 +323,10 @@ class Pool:
         now = self._loop.time() + _TICK_SECONDS
         # Not where connections are only being opened: nobody uses them, and perhaps none will come.
         is_busy = len(self._all) >= self._limit
-        kept: deque[tuple[float, asyncio.Future[Connection]]] = deque()
-        for until, waiter in self._waiting:
-            if until > now or waiter.done():
-                kept.append((until, waiter))
-            else:
-                waiter.set_exception(self._create_busy() if is_busy else _create_unreachable())
-        self._waiting = kept
-        self._set_alarm(min((until for until, _ in kept), default=math.inf))
+        for waiting in self._waiting.take_late(now):
+            if not waiting.waiter.done():
+                waiting.waiter.set_exception(self._create_busy() if is_busy else _create_unreachable())
+        self._set_alarm(min((each.until for each in self._waiting), default=math.inf))
 
     def _sweep(self) -> None:
         self._sweeping = None

@@ -97,6 +97,7 @@ class UpstreamRequest:
         has_whole_reply: Set by the sender when all of a reply has come, before whoever waits for it is woken. From then
             on nothing may break the call off: the reply decides its outcome (law 2), however much of it went down.
         used_accepted_pair: Set by the sender: whether it used a hash pair with which an earlier call had succeeded.
+        caller_name: Whose call it is: where calls wait for a connection, callers take turns.
     """
 
     credential: Credential
@@ -108,6 +109,7 @@ class UpstreamRequest:
     was_handed_over: bool = field(default=False)
     has_whole_reply: bool = field(default=False)
     used_accepted_pair: bool = field(default=False)
+    caller_name: str = field(default="")
 
     def again(self) -> UpstreamRequest:
         """

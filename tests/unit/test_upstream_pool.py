@@ -77,19 +77,19 @@ class Exchange:
         self.opened.append(line)
         return cast("Connection", line)
 
-    async def get(self, *, fresh: bool = False, seconds: float = PATIENCE_SECONDS) -> Line:
+    async def get(self, *, fresh: bool = False, seconds: float = PATIENCE_SECONDS, whose: str = "") -> Line:
         """
         A line, as a call gets one.
         """
         now = asyncio.get_running_loop().time()
-        found = self.pool.take(now, fresh=fresh) or await self.pool.wait(now + seconds)
+        found = self.pool.take(now, fresh=fresh) or await self.pool.wait(now + seconds, whose=whose)
         return cast("Line", found)
 
-    def ask(self, *, fresh: bool = False, seconds: float = PATIENCE_SECONDS) -> asyncio.Task[Line]:
+    def ask(self, *, fresh: bool = False, seconds: float = PATIENCE_SECONDS, whose: str = "") -> asyncio.Task[Line]:
         """
         The same, in a task.
         """
-        return asyncio.create_task(self.get(fresh=fresh, seconds=seconds))
+        return asyncio.create_task(self.get(fresh=fresh, seconds=seconds, whose=whose))
 
     def give_back(self, line: Line) -> None:
         """
@@ -231,7 +231,7 @@ def test_lines_are_closed_after_their_idle_time() -> None:
 
 def test_who_waits_longest_is_served_first() -> None:
     """
-    A freed line goes to the head of the queue, also before somebody who comes in the same moment.
+    Of one caller. A freed line goes to the head of the queue, also before somebody who comes in the same moment.
     """
 
     async def story() -> None:
@@ -250,6 +250,60 @@ def test_who_waits_longest_is_served_first() -> None:
             exchange.give_back(await waiting[number])
         assert (await late).number in {0, 1}
         assert 2 == exchange.begun
+
+    play(story)
+
+
+def test_callers_take_turns() -> None:
+    """
+    One has many calls waiting, another comes late with two: they are served in turn.
+    """
+
+    async def story() -> None:
+        exchange = Exchange(1)
+        line = await exchange.get()
+        asked: list[tuple[str, asyncio.Task[Line]]] = []
+        for whose in ("busy", "busy", "busy", "late", "late"):
+            asked.append((whose, exchange.ask(whose=whose)))
+            await settle()
+        served = []
+        for _ in range(5):
+            exchange.give_back(line)
+            await settle()
+            (done,) = [each for each in asked if each[1].done()]
+            asked.remove(done)
+            served.append(done[0])
+
+        assert ["busy", "late", "busy", "late", "busy"] == served
+
+    play(story)
+
+
+def test_a_full_queue_has_room_for_who_has_little_in_it() -> None:
+    """
+    The last call of the caller with most makes room, and is told that Noojee is busy; he himself is, when he comes.
+    """
+
+    async def story() -> None:
+        exchange = Exchange(1)
+        line = await exchange.get()
+        greedy = [exchange.ask(whose="greedy") for _ in range(20)]
+        await settle()
+        modest = exchange.ask(whose="modest")
+        await settle()
+
+        assert [False] * 19 + [True] == [each.done() for each in greedy]
+        for late in (greedy[-1], exchange.ask(whose="greedy")):
+            with pytest.raises(UpstreamError) as caught:
+                await late
+            assert (Reason.UPSTREAM_BUSY, Outcome.NOT_SENT) == (caught.value.reason, caught.value.outcome)
+        exchange.give_back(line)
+        await greedy[0]
+        exchange.give_back(line)
+        assert line is await modest
+        for each in greedy[1:-1]:
+            exchange.give_back(line)
+            assert line is await each
 
     play(story)
 
