@@ -1,7 +1,8 @@
 """
 Our gateway as shipped: a data folder made by the administration, and `noojee-gateway serve` on it.
 
-Audit, chain and policy are on, for there is no switch for them. Its settings are the defaults, but for free ports.
+Audit, chain and policy are on, for there is no switch for them. Its settings are the defaults, but for free ports, and
+for the probes of Noojee: the upstream would count them among the calls.
 """
 
 from __future__ import annotations
@@ -120,7 +121,9 @@ def serving(installation: Installation, *, core: int, **settings: str) -> Iterat
     """
     `noojee-gateway serve` on one core, until the block is left.
     """
-    environment = installation.environment(GATEWAY_PORT="0", GATEWAY_ADMIN_PORT="0", **settings)
+    environment = installation.environment(
+        GATEWAY_PORT="0", GATEWAY_ADMIN_PORT="0", GATEWAY_PROBE_INTERVAL="off", **settings
+    )
     log = installation.data_dir.parent / "serve.log"
     began = time.monotonic()
     with running([COMMAND, "serve", "--json"], core=core, log=log, environment=environment, speaks=True) as child:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gateway.audit.event import Tag
+from gateway.audit.event import CALL_FIELDS, Tag
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,25 +16,10 @@ if TYPE_CHECKING:
 
 __all__ = ["close_intent"]
 
-_COPIED = (
-    "request_id",
-    "attempt",
-    "caller",
-    "token_id",
-    "carrier",
-    "peer",
-    "client",
-    "operation",
-    "credential",
-    "owner",
-    "grant_id",
-    "policy_version",
-)
-
 
 def close_intent(intent: Mapping[str, Any], outcome: Outcome, reason: str) -> Event:
     """
     `call.ended` for the attempt of a `call.intended`, whose fields from `request_id` to `policy_version` it repeats.
     """
-    copied = {name: intent[name] for name in _COPIED if name in intent}
+    copied = {name: intent[name] for name in CALL_FIELDS if name in intent}
     return {"tag": Tag.CALL_ENDED, **copied, "outcome": outcome, "reason": reason}

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from gateway.audit.chain import Previous
 
 __all__ = [
+    "CALL_FIELDS",
     "FIELDS",
     "LINE_LIMIT_BYTES",
     "VERSION",
@@ -93,7 +94,7 @@ class Tag(StrEnum):
 _PLACE = ("v", "stream", "seq", "prev")
 _OPENING = ("at", "tag", "actor", "subject", "change", "counts")
 _ORIGIN = ("node", "previous")
-_CLOSING = (
+CALL_FIELDS = (
     "request_id",
     "attempt",
     "caller",
@@ -106,6 +107,11 @@ _CLOSING = (
     "owner",
     "grant_id",
     "policy_version",
+)
+"""What tells which attempt of whose call it is, in the order in which they stand in a line."""
+
+_CLOSING = (
+    *CALL_FIELDS,
     "parameters",
     "body_bytes",
     "body_hmac",
