@@ -244,7 +244,7 @@ def test_what_is_taken_back_while_a_call_waits_for_its_turn_is_not_sent(
     """
     first = installation.add_caller("first", [("everything", ["*"])])
     second = installation.add_caller("second", [("everything", ["*"])])
-    noojee.break_next("CallManagementAPI/dial", "delay", 2)
+    noojee.break_next("CallManagementAPI/dial", "delay", 4)
     with installation.serve(GATEWAY_UPSTREAM_CONNECTIONS="1") as gateway, ThreadPoolExecutor(2) as threads:
 
         def dial(token: str, number: str) -> Response:
@@ -261,7 +261,7 @@ def test_what_is_taken_back_while_a_call_waits_for_its_turn_is_not_sent(
                 tokens.revoke(desk, second.split("_")[1])
             else:
                 credentials.remove(desk, "everything")
-        told = waiting.result(1.5)
+        told = waiting.result(3.0)
         is_dialling = not dialling.done()
         sent = dialling.result(10)
 

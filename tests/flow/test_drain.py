@@ -63,7 +63,7 @@ def test_who_has_connected_when_the_order_comes_gets_an_answer(
     Whether a call runs, for which the drain lasts, or none.
     """
     token = installation.add_caller("crm", [("everything", ["*"])])
-    noojee.break_next("CallManagementAPI/dial", "delay", 2)
+    noojee.break_next("CallManagementAPI/dial", "delay", 4)
     with installation.serve() as gateway:
         worker = gateway.worker_pid
         dialling = socket.create_connection(("127.0.0.1", gateway.port), 20)

@@ -306,7 +306,7 @@ def test_two_workers_are_told_while_one_takes_over(
     """
     The old one with what it still does, the new one from 0; what both have counted adds up to all calls.
     """
-    noojee.break_next("CallManagementAPI/dial", "delay", 4)
+    noojee.break_next("CallManagementAPI/dial", "delay", 8)
     with installation.serve() as gateway:
         assert 200 == gateway.call(LIST, tokens["all"]).status
         calling = threading.Thread(target=gateway.call, args=(DIAL, tokens["all"]))

@@ -106,7 +106,7 @@ def test_the_worker_that_leaves_serves_whom_it_has(installation: Installation, n
     New connections are the new worker's; it alone says how the node is; the old one ends with its last connection.
     """
     token = installation.add_caller("crm", [("everything", ["*"])])
-    noojee.break_next("CallManagementAPI/dial", "delay", 4)
+    noojee.break_next("CallManagementAPI/dial", "delay", 6)
     with installation.serve() as gateway:
         old = gateway.worker_pid
         idle, dialling, polling = (open_caller(gateway) for _ in range(3))
@@ -142,7 +142,7 @@ def test_a_revocation_reaches_both_workers(installation: Installation, noojee: N
     The verb waits for the one that leaves, too: its open connections are where the token would still be good.
     """
     token, other = (installation.add_caller(name, [("everything", ["*"])]) for name in ("one", "two"))
-    noojee.break_next("CallManagementAPI/dial", "delay", 4)
+    noojee.break_next("CallManagementAPI/dial", "delay", 6)
     with installation.serve(GATEWAY_DRAIN_TIMEOUT="1m") as gateway:
         kept, dialling = open_caller(gateway), open_caller(gateway)
         send(kept, START, token)
@@ -233,7 +233,7 @@ def test_an_order_to_end_while_a_worker_leaves_ends_both(installation: Installat
     The call that the leaving worker has is still answered; both drain in the time of one.
     """
     token = installation.add_caller("crm", [("everything", ["*"])])
-    noojee.break_next("CallManagementAPI/dial", "delay", 3)
+    noojee.break_next("CallManagementAPI/dial", "delay", 5)
     with installation.serve() as gateway:
         dialling = open_caller(gateway)
         send(dialling, DIAL, token)
