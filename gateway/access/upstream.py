@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["AuthMethod", "Upstream", "parse_url"]
 
 # RFC 3986 unreserved characters and `/`: what a prefix of Noojee's paths can hold without needing an escape.
+_URL_LIMIT = 1024
 _PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?|[0-9a-f:.]+")
 
@@ -81,8 +82,11 @@ def parse_url(url: str) -> tuple[str, int, str]:
     `https://HOST[:PORT][/PREFIX]` -> (host, port, prefix).
 
     Raises:
-        ValueError: With a sentence, for any other scheme, userinfo, query, fragment, or characters outside a plain URL.
+        ValueError: With a sentence, for any other scheme, userinfo, query, fragment, characters outside a plain URL, or
+            more of them than a request line has room for.
     """
+    if len(url) > _URL_LIMIT:
+        raise ValueError(f"the URL has more than {_URL_LIMIT} characters")
     if not url.isascii() or any(character <= " " or character == "\\" for character in url):
         raise ValueError("the URL holds a space, a control character, a backslash or a character beyond ASCII")
     if "?" in url or "#" in url:

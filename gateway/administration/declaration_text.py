@@ -184,12 +184,16 @@ def _render_value(value: object) -> str:
 def _render_text(text: str) -> str:
     if _LITERAL_BLOCK.fullmatch(text) and "'''" not in text:  # certificates, as a person would paste them
         return f"'''\n{text}'''"
-    # JSON's escapes are TOML's; only DEL may stand bare in the one and not in the other.
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return _quote(text)
 
 
 def _render_name(name: str) -> str:
-    return name if _BARE_NAME.fullmatch(name) else _render_text(name)
+    return name if _BARE_NAME.fullmatch(name) else _quote(name)
+
+
+def _quote(text: str) -> str:
+    # JSON's escapes are TOML's; only DEL may stand bare in the one and not in the other.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def render_yaml(document: Mapping[str, Any]) -> str:

@@ -122,6 +122,13 @@ class Backlog:
                     return
             self._append(entry)
 
+    def note_refused(self) -> None:
+        """
+        Somebody was turned away before there was an entry.
+        """
+        with self.gate:
+            self.refused += self.failure is not None
+
     def _append(self, entry: Entry) -> None:
         if not self._incoming:
             self._oldest_at = time.monotonic()

@@ -190,6 +190,12 @@ class Journal:
             reserve_held_bytes=self._stream.reserve_held_bytes,
         )
 
+    def note_refused(self) -> None:
+        """
+        Count a record that was not even handed in, because the journal cannot be written: `journal.resumed` tells it.
+        """
+        self._backlog.note_refused()
+
     async def record(self, event: Event | Rendered) -> None:
         """
         Append an event; durable when it returns. It never returns later than `stall_seconds`.

@@ -92,7 +92,13 @@ def _verify(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
     from gateway.settings.config_file import find_data_dir
 
     root = args.folder if args.folder is not None else find_data_dir() / "journal"
-    if not root.is_dir():
+    try:
+        is_there = root.is_dir()
+    except OSError as error:
+        raise OperatorError(
+            OperatorReason.JOURNAL_UNAVAILABLE, f"{root} cannot be read: {error.strerror}. Be a user who may read it."
+        ) from None
+    if not is_there:
         raise OperatorError(
             OperatorReason.NOT_FOUND, f"There is no folder {root}. Name the folder that holds the journal's streams."
         )

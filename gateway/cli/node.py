@@ -293,7 +293,7 @@ def _plan(settings: Settings) -> WorkerPlan:
         snapshot_max_age_seconds=settings.snapshot_max_age.total_seconds(),
         drain_seconds=settings.drain_timeout.total_seconds(),
         journal_reserve_bytes=settings.journal_reserve,
-        trusted_proxies=tuple(settings.trusted_proxies.split()),
+        trusted_proxies=tuple((settings.trusted_proxies or "").split()),
         forwarded_header=settings.forwarded_header,
         logs_calls=settings.log_calls,
     )

@@ -7,6 +7,7 @@ is checked, so that a page in an operator's browser cannot read it under a name 
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, cast
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from gateway.readiness import Readiness
 
 __all__ = ["create_app"]
+
+_HOST = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::[0-9]{0,5})?")
 
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
 
@@ -51,7 +54,8 @@ def create_app(
 
     @app.middleware("http")
     async def check_host(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        if not _is_own_name(request.headers.get("host", ""), host_names):
+        hosts = request.headers.getlist("host")
+        if len(hosts) != 1 or not _is_own_name(hosts[0], host_names):
             return JSONResponse({"error": "host_unknown"}, 400, headers=_HEADERS)
         response = await call_next(request)
         response.headers.update(_HEADERS)
@@ -79,7 +83,10 @@ def create_app(
 
 
 def _is_own_name(host: str, host_names: frozenset[str]) -> bool:
-    name = host.rsplit("]", 1)[0].removeprefix("[") if host.startswith("[") else host.rsplit(":", 1)[0]
+    written = _HOST.fullmatch(host)
+    if written is None:
+        return False
+    name = written["v6"] or written["name"]
     if name.lower() in host_names or name.lower() == "localhost":
         return True
     try:

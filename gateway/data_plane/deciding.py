@@ -160,6 +160,7 @@ class Deciding:
 
     def _check_serving(self) -> None:
         if not self._journal.writable:
+            self._journal.note_refused()
             raise CallerError(Reason.AUDIT_UNAVAILABLE, retry_after_seconds=RETRY_SOON_SECONDS)
         if self._snapshots.is_stale():
             raise CallerError(Reason.SNAPSHOT_STALE, retry_after_seconds=RETRY_REGISTRY_SECONDS)

@@ -68,7 +68,12 @@ class Exchange:
                 is_judged = 200 <= reply.status < 300 or self.met_expired_pair  # noqa: PLR2004  # RFC 9110 section 15.3
                 code = find_code(reply.body) if is_judged else None
                 outcome = judge(self._request.operation, reply.status, code)
-                return Ending(outcome, upstream_status=reply.status, noojee_code=code, reply_bytes=len(reply.body))
+                return Ending(
+                    outcome,
+                    upstream_status=reply.status,
+                    noojee_code=code if isinstance(code, int) else None,
+                    reply_bytes=len(reply.body),
+                )
             return await self._stream(reply)
         finally:
             await reply.close()

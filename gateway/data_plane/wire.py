@@ -37,9 +37,9 @@ class Wire:
     __slots__ = (
         "_drained",
         "_loop",
+        "_marked",
         "_reading_paused",
         "_transport",
-        "_unsent_bytes",
         "is_lost",
         "peer",
         "writing_paused",
@@ -50,7 +50,7 @@ class Wire:
         self._loop = loop
         self._drained: asyncio.Future[None] | None = None
         self._reading_paused = False
-        self._unsent_bytes = 0
+        self._marked = (0, 0)
         self.peer = render_address(transport.get_extra_info("peername"))
         self.is_lost = False
         self.writing_paused = False
@@ -123,13 +123,17 @@ class Wire:
         """
         Remember how much waits.
         """
-        self._unsent_bytes = self.unsent_bytes
+        self._marked = self.unsent_bytes, self._ask_kernel(termios.TIOCOUTQ)
 
     def has_progressed(self) -> bool:
         """
-        Whether less waits than at the last mark.
+        Whether the caller has taken some of it since the last mark.
+
+        The kernel holds megabytes and lets us write on only when a third of them is gone: a caller who takes little at
+        a time would look like one who takes nothing.
         """
-        return self.unsent_bytes < self._unsent_bytes
+        ours, kernels = self._marked
+        return self.unsent_bytes < ours or self._ask_kernel(termios.TIOCOUTQ) < kernels
 
     def pause_reading(self) -> None:
         """
@@ -151,11 +155,17 @@ class Wire:
         """
         Bytes that the kernel holds and nobody has read.
         """
+        return self._ask_kernel(termios.FIONREAD)
+
+    def _ask_kernel(self, request: int) -> int:
+        """
+        How many bytes it holds: to be read (FIONREAD), or not yet acknowledged by the other side (TIOCOUTQ).
+        """
         sock = self._find_socket()
         if sock is None:
             return 0
         try:
-            answer = fcntl.ioctl(sock.fileno(), termios.FIONREAD, bytes(4))
+            answer = fcntl.ioctl(sock.fileno(), request, bytes(4))
         except (OSError, ValueError):
             return 0  # the socket is closed already
         return int.from_bytes(answer, sys.byteorder)

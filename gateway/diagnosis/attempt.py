@@ -131,7 +131,8 @@ class Attempts:
         await reply.close()
         code = find_code(reply.body) if reply.body is not None else None
         outcome = judge(operation, reply.status, code)
-        return Answered(reply.status, reply.body, code, outcome, asked_at, self._clock.monotonic())
+        told = code if isinstance(code, int) else None
+        return Answered(reply.status, reply.body, told, outcome, asked_at, self._clock.monotonic())
 
 
 def _describe(found: Answered | UpstreamError) -> Event:

@@ -106,10 +106,12 @@ def _parse_address(value: object) -> str:
     raise ValueError("must be an IP address, as in 127.0.0.1 or 0.0.0.0")
 
 
-def _parse_networks(value: object) -> str:
+def _parse_networks(value: object) -> str | None:
     # One text, because the environment knows no lists; kept in its one form, with blanks between.
+    if value is None:
+        return None
     texts = value.replace(",", " ").split() if isinstance(value, str) else value
-    if isinstance(texts, list) and all(isinstance(each, str) for each in texts):
+    if isinstance(texts, list) and texts and all(isinstance(each, str) for each in texts):
         try:
             return " ".join(str(ipaddress.ip_network(each)) for each in texts)
         except ValueError:
@@ -276,8 +278,10 @@ class Settings(BaseModel):
     is good, and with one read operation, on the journal as a call, whether each key is accepted. Told as metrics."""
 
     trusted_proxies: Annotated[
-        str, BeforeValidator(_parse_networks), Field(json_schema_extra={"type_text": "CIDRs, or a list in the file"})
-    ] = Field(default="", json_schema_extra={"default_text": "nobody"})
+        str | None,
+        BeforeValidator(_parse_networks),
+        Field(json_schema_extra={"type_text": "CIDRs, or a list in the file"}),
+    ] = Field(default=None, json_schema_extra={"default_text": "nobody"})
     """The networks of the proxies before the gateway whose word is taken for a caller's address: `caller --from` and
     the journal's `client` then go by it, and not by the proxy's own."""
 

@@ -27,7 +27,7 @@ from gateway.upstream.connector import Connector
 from gateway.upstream.handshake import Handshakes
 from gateway.upstream.pair_book import LONGEST_LIFETIME_SECONDS
 from gateway.upstream.pool import Pool
-from gateway.upstream.rendering import HeadForm, render_api_key
+from gateway.upstream.rendering import API_KEY, HeadForm, render_api_key
 from gateway.upstream.reply import StreamedReply
 from gateway.upstream.request import CONNECTIONS_LIMIT, POLLS_LIMIT, UpstreamRequest
 from gateway.upstream.transmission import Transmission
@@ -107,7 +107,8 @@ class PooledUpstreams:
         credential = request.credential
         if credential.upstream.auth is AuthMethod.HASH:
             return await self._send_with_pair(request)
-        return await self._transmit(request, render_api_key(self._open_key(credential)), math.inf)
+        key = render_api_key(self._open_key(credential))
+        return _without(key.removeprefix(API_KEY), await self._transmit(request, key, math.inf))
 
     async def ask_time(self, upstream: Upstream, patience: Patience) -> Reply:
         """
@@ -164,7 +165,9 @@ class PooledUpstreams:
     async def _send_with_pair(self, request: UpstreamRequest) -> Reply:
         held = await self._handshakes.obtain(request.credential)
         request.used_accepted_pair = held.is_accepted
-        reply = await self._transmit(request, held.pair.reveal_query(), self._handshakes.seconds_left(held))
+        query = held.pair.reveal_query()
+        reply = await self._transmit(request, query, self._handshakes.seconds_left(held))
+        reply = _without(query.rpartition(b"=")[2], reply)
         if isinstance(reply, StreamedReply):
             reply.on_whole = lambda: self._weigh(request, held, reply)
         else:
@@ -234,6 +237,20 @@ class PooledUpstreams:
         return f"<PooledUpstreams: {list(self._sites.values())}>"
 
 
+def _without(secret: bytes, reply: WholeReply | StreamedReply) -> WholeReply | StreamedReply:
+    """
+    A reply without the headers that hold what went first in the query.
+
+    Whoever shows us our request must not show the caller our key (law 3). Bodies are passed on as they are, whatever is
+    in them (contract section 5).
+    """
+    for _, value in reply.headers:
+        if secret in value:
+            reply.headers = tuple(header for header in reply.headers if secret not in header[1])
+            break
+    return reply
+
+
 class _Site:
     """
     All that belongs to one upstream.
@@ -242,11 +259,13 @@ class _Site:
     must not stand in the way of calls.
     """
 
-    __slots__ = ("_follower", "calls", "connector", "form", "polls")
+    __slots__ = ("_follower", "_is_failing", "_name", "calls", "connector", "form", "polls")
 
     def __init__(
         self, upstream: Upstream, connector: Connector, connections: int, polls: int, follow_seconds: float
     ) -> None:
+        self._name = upstream.name
+        self._is_failing = False
         self.connector = connector
         self.form = HeadForm(upstream)
         self.calls = Pool(f"{upstream.name}, calls", self._open, connections)
@@ -259,7 +278,16 @@ class _Site:
         )
 
     async def _open(self, home: Home) -> Connection:
-        connection = await self.connector.open(home)
+        try:
+            connection = await self.connector.open(home)
+        except UpstreamError as error:
+            if not self._is_failing:  # told once, however many calls meet it
+                _logger.warning("%s cannot be reached: %s: %s", self._name, error.reason.code, error.detail)
+            self._is_failing = True
+            raise
+        if self._is_failing:
+            _logger.info("%s can be reached again", self._name)
+        self._is_failing = False
         self._follower.wake()
         return connection
 

@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from gateway.secret import Secret
     from gateway.upstream.request import UpstreamRequest
 
-__all__ = ["HeadForm", "render_api_key"]
+__all__ = ["API_KEY", "HeadForm", "render_api_key"]
 
 _UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._~-"
 _VISIBLE = bytes(range(0x21, 0x7F))
+API_KEY = b"apiKey="
+"""What stands before a key in the query."""
+
 _NO_BODY = b"Content-Length: 0\r\n\r\n"
 
 
@@ -72,4 +75,4 @@ def render_api_key(key: Secret) -> bytes:
     """
     text = key.reveal()
     raw = text.encode()
-    return b"apiKey=" + (quote(text, safe="").encode("ascii") if raw.translate(None, _UNRESERVED) else raw)
+    return API_KEY + (quote(text, safe="").encode("ascii") if raw.translate(None, _UNRESERVED) else raw)

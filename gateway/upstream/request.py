@@ -4,6 +4,7 @@ What goes up and what comes back, as values: the interface between the pipeline 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -62,24 +63,32 @@ class Timeouts:
             poll_seconds: What a long poll asks the server to wait; ignored for every other effect.
         """
         if operation.effect is Effect.LONG_POLL:
-            return Patience(poll_seconds + self.poll_margin_seconds, None)
+            return Patience(poll_seconds + self.poll_margin_seconds, None, self.between_bytes_seconds)
         if operation.is_lead_call:
             reply_seconds = self.lead_reply_seconds
         elif operation.effect is Effect.READ:
             reply_seconds = self.read_reply_seconds
         else:
             reply_seconds = self.write_reply_seconds
-        return Patience(reply_seconds, None if operation.is_recording_call else self.call_seconds)
+        if operation.is_recording_call:
+            return Patience(reply_seconds, None, self.between_bytes_seconds)
+        return Patience(reply_seconds, self.call_seconds)
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
     """
-    The waits of one call, in seconds: for the reply's head, and for the whole call (None where it has no end).
+    The waits of one call, in seconds.
+
+    Attributes:
+        reply_seconds: For the reply's head.
+        call_seconds: For the whole call; None where it has no end.
+        between_bytes_seconds: Between the bytes of the reply's body; infinite where the whole call has an end.
     """
 
     reply_seconds: float
     call_seconds: float | None
+    between_bytes_seconds: float = math.inf
 
 
 @dataclass(slots=True)

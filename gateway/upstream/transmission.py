@@ -29,7 +29,7 @@ __all__ = ["Transmission"]
 
 # Whether a reply delimited by its close is whole can only be told by parsing all of it, so more of it is held than of
 # others; beyond that it goes down and is broken off at its end, because nobody can say that it is whole.
-_CLOSE_DELIMITED_LIMIT_BYTES = 1024 * 1024
+_CLOSE_DELIMITED_LIMIT_BYTES = 8 * 1024 * 1024
 
 _SLICE_BYTES = 64 * 1024
 """How much of a body is encrypted at once: no more of it waits for the kernel."""
@@ -137,7 +137,7 @@ class Transmission:
             if self._is_over:
                 return None
             self._more = self._loop.create_future()
-            self._allow(self._timeouts.between_bytes_seconds)
+            self._allow(self.request.patience.between_bytes_seconds)
             try:
                 await self._more
             except BaseException:
@@ -146,7 +146,7 @@ class Transmission:
             finally:
                 self._more = None
             if not self._is_over:
-                self._leave_time_to_caller()
+                self._allow(math.inf)  # from here on it is the caller who may be slow
         piece = reader.take_body()  # all of it: chunks can be of one byte, and a hundred thousand of them wait
         if self._is_reading_paused and not self._is_over:
             self._is_reading_paused = False
@@ -239,10 +239,10 @@ class Transmission:
             if reader.waiting_bytes <= limit:
                 if reader.body_bytes != self._seen_bytes:
                     self._seen_bytes = reader.body_bytes
-                    self._allow(self._timeouts.between_bytes_seconds)
+                    self._allow(self.request.patience.between_bytes_seconds)
                 return
             self._is_streaming = True
-            self._leave_time_to_caller()
+            self._allow(math.inf)
             self._tell(self.arrived)
         if reader.waiting_bytes:
             self._tell(self._more)
@@ -277,19 +277,16 @@ class Transmission:
         if waiting is not None and not waiting.done():
             waiting.set_result(None)
 
-    def _leave_time_to_caller(self) -> None:
-        """
-        From here on it is the caller who may be slow, but not beyond the end of the whole call.
-        """
-        if self._ends_at == math.inf:
-            self._connection.deadline.clear()
-        else:
-            self._connection.deadline.set(self._ends_at - self._loop.time())
-
     def _allow(self, seconds: float) -> None:
+        """
+        Expire so many seconds from now, but not beyond the end of the whole call.
+        """
         if self._ends_at != math.inf:
             seconds = min(seconds, self._ends_at - self._loop.time())
-        self._connection.deadline.set(seconds)
+        if seconds == math.inf:
+            self._connection.deadline.clear()
+        else:
+            self._connection.deadline.set(seconds)
 
     def _create_error(self, reason: Reason) -> UpstreamError:
         outcome = Outcome.FAILED if reason is Reason.UPSTREAM_REDIRECTED else Outcome.UNKNOWN

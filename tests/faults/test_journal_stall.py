@@ -381,6 +381,8 @@ def test_a_call_that_meets_a_disk_that_hangs_is_refused_and_not_sent(
     asyncio.run(transcript())
 
     assert 1 == len(noojee.requests())
+    (resumed,) = [record for record in installation.journal() if record["tag"] == "journal.resumed"]
+    assert {"refused": 2} == resumed["counts"], "the one that waited, and the one that was not even handed in"
     records = [(record["tag"], record.get("outcome")) for record in installation.calls()]
     assert [
         ("call.intended", None),

@@ -5,6 +5,7 @@ Calls that are made: what came in, what reached Noojee, what the journal holds, 
 from __future__ import annotations
 
 import json
+import socket
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -247,6 +248,31 @@ def test_health_is_told_on_both_ports(house: House) -> None:
     details: dict[str, Any] = house.gateway.call("/readyz", method="GET", port=house.gateway.admin_port).json()
     assert "ready" == details["state"]
     assert 200 == house.gateway.call("/healthz", method="GET", port=house.gateway.admin_port).status
+
+
+@pytest.mark.parametrize(
+    ("request_line", "hosts", "status"),
+    [
+        ("GET /healthz", ["localhost"], 200),
+        ("GET /healthz", ["[::1]:8081"], 200),
+        ("GET /healthz", ["127.0.0.1:8081"], 200),
+        ("GET /healthz", ["[::1"], 400),
+        ("GET /healthz", ["localhost", "evil.example"], 400),
+        ("GET /healthz", ["localhost:x"], 400),
+    ],
+)
+def test_the_operators_port_is_asked_for_by_one_name_of_its_own(
+    house: House, request_line: str, hosts: list[str], status: int
+) -> None:
+    """
+    So that no page in an operator's browser reads it under another (DNS rebinding).
+    """
+    with socket.create_connection(("127.0.0.1", house.gateway.admin_port), 10) as connection:
+        head = [f"{request_line} HTTP/1.1", *(f"Host: {host}" for host in hosts), "Connection: close", "", ""]
+        connection.sendall("\r\n".join(head).encode())
+        answer = connection.makefile("rb").readline()
+
+    assert f"HTTP/1.1 {status}" == answer.decode()[:12]
 
 
 @pytest.mark.parametrize(

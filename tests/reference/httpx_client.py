@@ -146,7 +146,7 @@ class HttpxUpstreams:
         except BaseException:
             await pool.leave()
             raise
-        reply = HttpxReply(response, self._timeouts.between_bytes_seconds, progress.ends_at, pool.leave, on_whole)
+        reply = HttpxReply(response, request.patience.between_bytes_seconds, progress.ends_at, pool.leave, on_whole)
         try:
             if 300 <= response.status_code < 400:  # RFC 9110 section 15.4; a redirect is never followed
                 raise UpstreamError(Reason.UPSTREAM_REDIRECTED, Outcome.FAILED, upstream_status=response.status_code)

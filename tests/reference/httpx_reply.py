@@ -8,6 +8,7 @@ accepts Content-Length beside chunked; both are decided here.
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -25,7 +26,7 @@ __all__ = ["BrokenReplyError", "HttpxReply"]
 STREAM_LIMIT_BYTES = 256 * 1024 * 1024
 # Whether a reply delimited by its close is whole can only be told by parsing all of it, so more of it is held than of
 # others; beyond that it goes down and is broken off at its end, because nobody can say that it is whole.
-_CLOSE_DELIMITED_LIMIT_BYTES = 1024 * 1024
+_CLOSE_DELIMITED_LIMIT_BYTES = 8 * 1024 * 1024
 _BODILESS = frozenset({204, 304})
 
 
@@ -144,9 +145,9 @@ class HttpxReply:
             raise TypeError("the transport gave no asynchronous stream")
         iterator = aiter(stream)
         while True:
-            until = loop.time() + self._between_bytes_seconds
+            until = min(loop.time() + self._between_bytes_seconds, math.inf if self._ends_at is None else self._ends_at)
             try:
-                async with asyncio.timeout_at(until if self._ends_at is None else min(until, self._ends_at)):
+                async with asyncio.timeout_at(until if until < math.inf else None):
                     chunk = await anext(iterator, None)
             except TimeoutError:
                 raise BrokenReplyError(Reason.UPSTREAM_TIMEOUT) from None

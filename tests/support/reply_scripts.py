@@ -63,7 +63,9 @@ def generate_whole() -> Iterator[tuple[str, Script]]:
         yield f"100 kB by {framing}", Script((reply,), Ending.FIN if framing == "end" else Ending.KEEP)
     for size in (65_535, 65_536, 65_537):
         yield f"{size} bytes", Script((render_reply(200, b"x" * size),))
-    yield "1.1 MiB by its end", Script((render_reply(200, b"[" + b"7," * 570_000 + b"7]", framing="end"),), Ending.FIN)
+    for name, count in (("1.1 MiB", 570_000), ("8.1 MiB", 4_250_000)):
+        long = render_reply(200, b"[" + b"7," * count + b"7]", framing="end")
+        yield f"{name} by its end", Script((long,), Ending.FIN)
 
 
 def generate_variants() -> Iterator[tuple[str, Script]]:

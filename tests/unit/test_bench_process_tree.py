@@ -80,7 +80,8 @@ def test_a_child_of_a_child_is_found_where_it_runs() -> None:
     """
     And is no longer there when both have ended.
     """
-    code = "import subprocess, sys; sum(range(3_000_000)); subprocess.run([sys.executable, '-c', 'print(1, flush=True); input()'])"
+    child = "print(1, flush=True); input()"
+    code = f"import subprocess, sys; sum(range(3_000_000)); subprocess.run([sys.executable, '-c', '{child}'])"
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         parent.stdout.readline()

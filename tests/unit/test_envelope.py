@@ -26,6 +26,7 @@ STOP = "CallManagementAPI/stop"
         (STOP, 204, None, Outcome.SUCCEEDED, "any 2xx"),
         (STOP, 200, 7, Outcome.SUCCEEDED, "a positive code is a notice"),
         (STOP, 200, -1, Outcome.REFUSED, "a negative one is an error"),
+        (STOP, 200, -0.5, Outcome.REFUSED, "also where it cannot be told exactly"),
         (STOP, 200, 105, Outcome.SUCCEEDED, "101-110 are errors of lead calls alone"),
         (LIST, 200, 105, Outcome.SUCCEEDED, "a CampaignAPI read is none"),
         (LEAD, 200, 100, Outcome.SUCCEEDED, "below the errors"),
@@ -42,7 +43,7 @@ STOP = "CallManagementAPI/stop"
         (STOP, 799, None, Outcome.FAILED, "what is no status"),
     ],
 )
-def test_status_and_code_decide(name: str, status: int, code: int | None, expected: Outcome, why: str) -> None:
+def test_status_and_code_decide(name: str, status: int, code: float | None, expected: Outcome, why: str) -> None:
     """
     The status first; in a 2xx reply the code (contract section 5).
     """
@@ -58,11 +59,18 @@ def test_status_and_code_decide(name: str, status: int, code: int | None, expect
         (b'{"Message":"Ok","Code":0}', 0, "capitalised"),
         (b'{"code":105,"message":"DUPLICATE"}', 105, "lower case"),
         (b' \r\n\t{"Code":-1}', -1, "white space in front"),
+        (b'\xef\xbb\xbf{"Code":-4}', -4, "a byte order mark in front"),
+        (b'{"Code":-0.5}', -0.5, "a negative one that is no whole number"),
+        (b'{"Code":-99999999999999999999999999}', -1e26, "a negative one beyond what is exact"),
+        (b'{"Code":"-12345678901.5"}', -12345678901.5, "the same as text"),
+        (b'{"a":NaN,"Code":-4}', -4, "what gson writes and JSON does not know"),
+        (b'{"Code":0.5}', None, "a positive one that is no code"),
         (b'{"Code":"-7"}', -7, "as text"),
         (b'{"Code":" 3 "}', 3, "with spaces"),
         (b'{"Code":-1.0}', -1, "a number is a number"),
         (b'{"Code":1.5}', None, "no integer"),
-        (b'{"Code":-1e300}', None, "too large to say"),
+        (b'{"Code":1e300}', None, "too large to say"),
+        (b'{"Code":-1e300}', -1e300, "too large to say, and an error all the same"),
         (b'{"Code":true}', None, "no number"),
         (b'{"Code":null}', None, "no number"),
         (b'{"Code":"x"}', None, "no number"),
@@ -84,7 +92,7 @@ def test_status_and_code_decide(name: str, status: int, code: int | None, expect
         (b'{"a":' * 10_000, None, "the same with objects"),
     ],
 )
-def test_a_code_is_found_where_there_is_one(body: bytes, expected: int | None, why: str) -> None:
+def test_a_code_is_found_where_there_is_one(body: bytes, expected: float | None, why: str) -> None:
     """
     `Code` or `code` of the reply's JSON object, a number or a number as text.
     """

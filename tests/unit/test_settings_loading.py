@@ -122,6 +122,11 @@ def test_the_master_key_is_found_in_the_credentials_directory_unless_named(
         ("GATEWAY_PORT", "\uff14\uff11\uff10", "GATEWAY_PORT: must be a whole number."),
         ("GATEWAY_PORT", " 80", "GATEWAY_PORT: must be a whole number."),
         ("GATEWAY_PORT", "", "GATEWAY_PORT: must be a whole number."),
+        (
+            "GATEWAY_TRUSTED_PROXIES",
+            "",
+            "GATEWAY_TRUSTED_PROXIES: must be networks without host bits, as in 10.0.0.0/8, with commas between them.",
+        ),
         ("GATEWAY_DATA_DIR", "", "GATEWAY_DATA_DIR: must be a path and not empty."),
         ("GATEWAY_HOST", MARKED, "GATEWAY_HOST: must be an IP address, as in 127.0.0.1 or 0.0.0.0."),
         ("GATEWAY_ALLOW_PLAINTEXT", "true", "GATEWAY_ALLOW_PLAINTEXT: must be exactly yes, or not set."),

@@ -26,6 +26,7 @@ quick = settings(max_examples=100, deadline=None)
         ("https://127.0.0.1:1", ("127.0.0.1", 1, "")),
         ("https://[::1]:8443/x", ("::1", 8443, "/x")),
         ("https://[2001:DB8::1]", ("2001:db8::1", 443, "")),
+        (f"https://n/{'p' * 1014}", ("n", 443, "/" + "p" * 1014)),
         ("https://xn--bcher-kva.example", ("xn--bcher-kva.example", 443, "")),
     ],
 )
@@ -57,6 +58,7 @@ def test_a_plain_https_url_is_read(url: str, expected: tuple[str, int, str]) -> 
         ("https://noojee.example.com/#x", "a fragment"),
         ("https://noojee.example.com#", "an empty fragment"),
         ("https://noojee.example.com:0", "port 0"),
+        (f"https://n/{'p' * 1015}", "longer than a request line has room for"),
         ("https://noojee.example.com:65536", "no port"),
         ("https://noojee.example.com:", "an empty port"),
         ("https://noojee.example.com:44x", "no number"),

@@ -4,10 +4,12 @@ What keeps a verb or `serve` from starting: each told through the process, with 
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -159,3 +161,18 @@ def test_audit_verify_is_exempt_from_all_of_it(cli: CommandLine) -> None:
 def _make_private(cli: CommandLine, name: str) -> str:
     (cli.folder / name).chmod(0o600)
     return str(cli.folder / name)
+
+
+def test_a_journal_that_may_not_be_entered_is_told(cli: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A sentence that says what to do, and exit 1. The system's answer is injected: tests may be root, who enters all.
+    """
+
+    def refuse_entry(_path: Path) -> bool:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "is_dir", refuse_entry)
+    done = cli.run("audit verify --json", str(cli.data_dir / "journal"))
+
+    assert (1, "journal_unavailable") == (done.code, done.error["reason"])
+    assert "cannot be read: Permission denied. Be a user who may read it." in done.error["detail"]

@@ -8,6 +8,7 @@ import asyncio
 import json
 import logging
 import socket
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -295,6 +296,36 @@ def test_a_stalled_caller_is_told_to_the_writer_and_cut(
         house.wait_until(lambda: not house.hall.doors and seen, "the end")
 
     assert ["stalled"] == seen
+
+
+@pytest.mark.parametrize("is_encrypted", [False, True])
+def test_a_caller_that_takes_little_at_a_time_is_not_stalled(
+    open_house: OpenHouse, tls: tuple[object, object], *, is_encrypted: bool
+) -> None:
+    """
+    The kernel holds megabytes, and says nothing until a third of them is gone: what counts is what the caller took.
+    """
+
+    async def handle(_: Call, answer: Answer) -> None:
+        await answer.start(200, [], length=20_000_000)
+        for _number in range(200):
+            await answer.write(b"x" * 100_000)
+        await answer.finish()
+
+    house = open_house(handle, tls=tls if is_encrypted else None, stalled_seconds=0.5)
+    with house.connect() as caller:
+        caller.send(REQUEST % b"/")
+        taken = 0
+        until = time.monotonic() + 2.5
+        while time.monotonic() < until:
+            taken += len(caller.socket.recv(5_000))
+            time.sleep(0.01)  # half a megabyte a second, and the kernel wants one before it says anything
+        while piece := caller.socket.recv(1_000_000):
+            taken += len(piece)
+            if taken > 20_000_000:
+                break
+
+    assert taken > 20_000_000, "the head and all of the body"
 
 
 def test_a_caller_that_never_takes_its_last_answer_is_not_waited_for(open_house: OpenHouse) -> None:

@@ -341,3 +341,42 @@ def test_nothing_shows_the_key(scripted: ScriptedUpstream, play: Callable[..., N
         assert "<Transmission sent: <ReplyReader in its head: 0, 0 bytes of body>>" in shown
 
     play(story)
+
+
+def test_a_header_that_shows_our_key_does_not_go_down(scripted: ScriptedUpstream, play: Callable[..., None]) -> None:
+    """
+    Whoever shows us the request that we made shows the key in it; the body is passed on as it is.
+    """
+
+    async def story(sender: PooledUpstreams) -> None:
+        head = (
+            f'HTTP/1.1 200 OK\r\nETag: "/stop?apiKey={KEY}"\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok'
+        )
+        reply = await sender.send(create_request(create_credential(scripted), scripted.add(head.encode())))
+
+        assert ((b"content-type", b"text/plain"), (b"content-length", b"2")) == reply.headers
+        assert b"ok" == reply.body
+
+    play(story)
+
+
+def test_an_upstream_that_cannot_be_reached_is_logged_once(
+    scripted: ScriptedUpstream, play: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """
+    And so is its return; not each call that met it.
+    """
+
+    async def story(sender: PooledUpstreams) -> None:
+        caplog.clear()
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            nobody = create_credential(scripted, port=listener.getsockname()[1])
+        for _ in range(3):
+            result = await fetch(sender, create_request(nobody, b"x=1"))
+            assert "upstream_unreachable" == result.reason
+        told = [record.getMessage() for record in caplog.records if record.name == "gateway.upstream.client"]
+
+        assert 1 == len(told)
+        assert told[0].startswith("noojee cannot be reached: upstream_unreachable: ")
+
+    play(story)

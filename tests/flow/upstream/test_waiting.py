@@ -5,6 +5,7 @@ How long each part of a call may take, and what its end is called.
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import pytest
 from reply_scripts import JSON, render_reply
 from way_up import create_credential, create_request, fetch
 
+from gateway.noojee.catalogue import load_catalogue
 from gateway.upstream.request import Patience, Timeouts
 
 if TYPE_CHECKING:
@@ -93,14 +95,29 @@ def test_a_body_may_pause_so_long(scripted: ScriptedUpstream, play: Callable[...
 
     async def story(sender: PooledUpstreams) -> None:
         request = create_request(
-            create_credential(scripted), scripted.add(REPLY[:seen], NEVER), patience=Patience(5.0, None)
+            create_credential(scripted), scripted.add(REPLY[:seen], NEVER), patience=Patience(5.0, None, 0.05)
         )
         result = await fetch(sender, request)
 
         assert (*TIMED_OUT, 200) == (result.reason, result.outcome, result.was_handed_over, result.status)
         assert (seen > 65536) is result.was_streamed
 
-    play(story, timeouts=Timeouts(between_bytes_seconds=0.05))
+    play(story)
+
+
+@pytest.mark.parametrize(
+    ("name", "bounded"),
+    [("RecordingAPI/retrieveMetaData", True), ("CallManagementAPI/subscribe", True), ("CallManagementAPI/stop", False)],
+)
+def test_a_pause_is_bounded_only_where_the_whole_call_is_not(name: str, *, bounded: bool) -> None:
+    """
+    A recording and a poll may take as long as they go on; any other call has an end anyway (contract section 5).
+    """
+    operation = load_catalogue().find_by_name(name)
+    assert operation is not None
+    patience = Timeouts(between_bytes_seconds=7.0).for_call(operation, 5)
+
+    assert (bounded, 7.0 if bounded else math.inf) == (patience.call_seconds is None, patience.between_bytes_seconds)
 
 
 def test_a_body_that_goes_on_may_take_long(scripted: ScriptedUpstream, play: Callable[..., None]) -> None:
@@ -113,7 +130,7 @@ def test_a_body_that_goes_on_may_take_long(scripted: ScriptedUpstream, play: Cal
         steps: list[bytes | threading.Event] = [render_reply()[:-56]]
         for number, tick in enumerate(ticks):
             steps += [tick, JSON[3 + 7 * number : 10 + 7 * number]]
-        request = create_request(create_credential(scripted), scripted.add(*steps), patience=Patience(5.0, None))
+        request = create_request(create_credential(scripted), scripted.add(*steps), patience=Patience(5.0, None, 0.25))
         fetching = asyncio.create_task(fetch(sender, request))
         for tick in ticks:
             await asyncio.wait({fetching}, timeout=0.05)
@@ -121,7 +138,7 @@ def test_a_body_that_goes_on_may_take_long(scripted: ScriptedUpstream, play: Cal
 
         assert JSON == (await fetching).body
 
-    play(story, timeouts=Timeouts(between_bytes_seconds=0.25))
+    play(story)
 
 
 @pytest.mark.parametrize("steps", [(), (REPLY[:1000],), (REPLY[:150_000],)], ids=["head", "buffered", "streamed"])
