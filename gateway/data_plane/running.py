@@ -62,8 +62,8 @@ class RunningCall:
         """
         Whether a snapshot still has the call's token, and its grant with a key to send.
 
-        Another key, another seal of the same one, or another way to show it is no reason to end a call: rotating is not
-        revoking.
+        Another key, another seal of the same one, another password for the proxy, or another way to show the key is no
+        reason to end a call: rotating is not revoking.
         """
         token = snapshot.tokens.get(self.standing.digest)
         caller = snapshot.callers.get(token.caller_name) if token is not None else None
@@ -172,4 +172,6 @@ class Running:
 
 def _without_key(grant: Grant) -> Grant:
     upstream = dataclasses.replace(grant.credential.upstream, auth=AuthMethod.API_KEY)
+    if upstream.proxy is not None:  # its password, too, is sealed anew when the master key is rotated
+        upstream = dataclasses.replace(upstream, proxy=dataclasses.replace(upstream.proxy, sealed=None))
     return dataclasses.replace(grant, credential=dataclasses.replace(grant.credential, sealed=None, upstream=upstream))

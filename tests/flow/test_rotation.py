@@ -4,6 +4,7 @@ Keys that are replaced while calls are running, without one that fails.
 
 from __future__ import annotations
 
+import base64
 import http.client
 import shutil
 import threading
@@ -13,10 +14,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from connect_proxy import run_connect_proxy
 from installation import API, CAMPAIGN_API, Gateway, Installation, wait_until
 from noojee import Noojee
 
-from gateway.administration import credentials, keys, tokens
+from gateway.administration import credentials, keys, tokens, upstreams
 from gateway.errors import OperatorError, OperatorReason
 from gateway.secret import Secret
 from gateway.simulator import run_in_background
@@ -161,6 +163,34 @@ def test_a_rotation_ends_no_poll(installation: Installation, noojee: Noojee) -> 
         assert (200, True) == (response.status, b'"seq"' in response.read())
     (ending,) = (e for e in installation.calls() if e["tag"] == "call.ended" and e.get("upstream_status") == 403)
     assert "refused" == ending["outcome"]
+
+
+def test_a_new_master_key_ends_no_poll_behind_a_proxy_with_a_password(
+    installation: Installation, noojee: Noojee
+) -> None:
+    """
+    The proxy's password is sealed anew together with the keys, and that is no reason to end a call either.
+    """
+    basic = "Basic " + base64.b64encode(b"gateway:secret").decode()
+    token = installation.add_caller("crm", [("everything", ["*"])])
+    with run_connect_proxy(authorization=basic) as proxy, installation.desk() as desk:
+        upstreams.change(
+            desk, "noojee", proxy=f"http://gateway@127.0.0.1:{proxy.port}", proxy_password=Secret("secret")
+        )
+        with (
+            installation.serve() as gateway,
+            closing(http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30)) as poll,
+        ):
+            poll.request("POST", POLL, headers={"Authorization": f"Bearer {token}"})
+            wait_until(noojee.polls, "the poll waits at Noojee")
+
+            keys.rotate(desk)
+            keys.prune(desk)
+            gateway.call(f"{API}/dial?number=0412345678&extenOrUniqueId=SIP/410", token)
+            response = poll.getresponse()
+
+            assert (200, True) == (response.status, b'"seq"' in response.read())
+    assert 2 <= len(proxy.heads)
 
 
 def test_the_master_key_is_rotated_and_pruned_without_a_failed_call(installation: Installation) -> None:
