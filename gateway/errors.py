@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gateway.outcome import Outcome
 
 __all__ = [
+    "EXIT_UNEXPECTED",
     "CallerError",
     "GatewayError",
     "OperatorError",
@@ -26,6 +27,9 @@ __all__ = [
     "StorageError",
     "UpstreamError",
 ]
+
+EXIT_UNEXPECTED = 70
+"""The exit code for an error of ours: EX_SOFTWARE in sysexits(3)."""
 
 
 class Reason(Enum):

@@ -14,10 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ASKING", "Readiness", "State"]
-
-ASKING = b"readiness\n"
-"""The line that asks a worker for it."""
+__all__ = ["Readiness", "State"]
 
 
 class State(StrEnum):

@@ -18,13 +18,19 @@ from gateway.errors import OperatorError, OperatorReason
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["RESTART", "SUPERVISOR_SOCKET", "bind_private", "is_own_peer"]
+__all__ = ["ASK_METRICS", "ASK_READINESS", "RESTART", "SUPERVISOR_SOCKET", "bind_private", "is_own_peer"]
 
 SUPERVISOR_SOCKET = "supervisor.sock"
 """Where the supervisor is asked."""
 
 RESTART = b"restart\n"
 """The line that asks it for another worker."""
+
+ASK_READINESS = b"readiness\n"
+"""The line that asks a worker how its node is; the answer is a `Readiness`."""
+
+ASK_METRICS = b"metrics\n"
+"""The line that asks it for its numbers; the answer is `Samples`."""
 
 _PATH_LIMIT_BYTES = 103  # sun_path is 104 bytes on macOS and 108 on Linux, its NUL included
 

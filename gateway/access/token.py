@@ -12,6 +12,7 @@ import hashlib
 import re
 import secrets
 import zlib
+from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.secret import Secret
@@ -19,7 +20,10 @@ from gateway.secret import Secret
 if TYPE_CHECKING:
     from datetime import datetime
 
-__all__ = ["Token", "create_token_text", "digest_token", "has_upstream_key_form", "is_well_formed"]
+__all__ = ["EXPIRES_SOON", "Token", "create_token_text", "digest_token", "has_upstream_key_form", "is_well_formed"]
+
+EXPIRES_SOON = timedelta(days=30)
+"""How long before its end a token counts as one that expires soon (contract section 3)."""
 
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _FORM = re.compile(r"njg_[0-9A-Za-z]{12}_[0-9A-Za-z]{32}_[0-9A-Za-z]{6}")

@@ -4,9 +4,9 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from gateway.access.token import EXPIRES_SOON
 from gateway.custody import SealError, find_seal_version
 from gateway.diagnosis.finding import Check, Finding
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["check_registry"]
 
-_SOON = timedelta(days=30)
 _NAMED = 5
 """How many tokens are named; of more there is the number."""
 
@@ -70,7 +69,7 @@ def _find_ending(registry: Reading, now: datetime) -> list[str]:
     tokens = [
         each
         for each in registry.find_tokens()
-        if each.revoked_at is None and each.expires_at is not None and now < each.expires_at < now + _SOON
+        if each.revoked_at is None and each.expires_at is not None and now < each.expires_at < now + EXPIRES_SOON
     ]
     tokens.sort(key=lambda each: each.expires_at or now)
     return [f"{each.token_id} of {each.caller_name} ({each.expires_at:%Y-%m-%d})" for each in tokens]

@@ -7,6 +7,7 @@ to be another is taken back, and a new one given.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from ipaddress import ip_network
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,7 @@ from gateway.errors import OperatorError
 from gateway.registry.rows import CallerRow, GrantRow
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from gateway.access.credential import Credential
     from gateway.administration.declaration import CallerPart, Declaration, GrantPart
@@ -192,21 +193,15 @@ class CallerPlanner:
         self._draft.widening.setdefault(caller, []).append(step)
 
 
-class _at:  # noqa: N801 - reads as the word it is
+@contextmanager
+def _at(place: str, advice: str = "") -> Iterator[None]:
     """
     Gives a verb's refusal its place in the document.
     """
-
-    def __init__(self, place: str, advice: str = "") -> None:
-        self._place = place
-        self._advice = advice
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OperatorError):
-            raise refuse_at(self._place, f"{error.detail}{self._advice}", error.reason) from None
+    try:
+        yield
+    except OperatorError as error:
+        raise refuse_at(place, f"{error.detail}{advice}", error.reason) from None
 
 
 def _as_row(part: CallerPart) -> CallerRow:

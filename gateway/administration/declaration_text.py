@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["FORMATS", "Plain", "parse_toml", "parse_yaml", "read_document", "render_toml", "render_yaml"]
+__all__ = ["Plain", "parse_toml", "parse_yaml", "read_document", "render_toml", "render_yaml"]
 
-FORMATS = ("toml", "yaml")
 
 _SIZE_LIMIT_BYTES = 4 * 1024 * 1024
 """A caller with a few grants takes some 500 bytes: room for thousands."""

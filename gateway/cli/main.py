@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from gateway import __version__
 from gateway.cli.output import print_error
 from gateway.cli.parser import Parser, UsageError
-from gateway.errors import OperatorError, OperatorReason, StorageError
+from gateway.errors import EXIT_UNEXPECTED, OperatorError, OperatorReason, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +52,6 @@ The first word of a command -> the file here that declares it; in the order in w
 """
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells tell it
-_UNEXPECTED = 70
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -87,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except Exception as error:  # noqa: BLE001 - the edge; what it caught is told below
         _print_unexpected(error, as_json=as_json)
-        return _UNEXPECTED
+        return EXIT_UNEXPECTED
     return code
 
 

@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.administration.data_folder import check_reserve, create_tls_context
 from gateway.cli.node import plan_again
-from gateway.errors import OperatorError, OperatorReason
+from gateway.errors import EXIT_UNEXPECTED, OperatorError, OperatorReason
 from gateway.logs import configure_logging, render_exception
 from gateway.settings.in_force import parse_settings, render_settings, renew
 from gateway.settings.sources import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-_UNEXPECTED = 70
 
 
 def main() -> int:
@@ -40,7 +38,7 @@ def main() -> int:
         told = {"failed": error.reason, "detail": error.detail}
     except Exception as error:  # noqa: BLE001 - the edge; what it caught is told
         told = {"failed": OperatorReason.INTERNAL, "detail": f"unexpected error: {render_exception(error)}"}
-        return _tell(told, _UNEXPECTED)
+        return _tell(told, EXIT_UNEXPECTED)
     return _tell(told, 1 if "failed" in told else 0)
 
 

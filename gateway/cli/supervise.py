@@ -10,12 +10,10 @@ import os
 import sys
 
 from gateway.cli.output import print_error
-from gateway.errors import OperatorError, OperatorReason
+from gateway.errors import EXIT_UNEXPECTED, OperatorError, OperatorReason
 from gateway.logs import configure_logging, render_exception
 from gateway.supervisor.plan import SupervisorPlan
 from gateway.supervisor.supervisor import Supervisor
-
-_UNEXPECTED = 70
 
 
 def main(descriptor: int) -> int:
@@ -36,10 +34,10 @@ def main(descriptor: int) -> int:
         Supervisor(plan).run()
     except OperatorError as error:
         print_error(error.reason, error.detail, as_json=plan.as_json)
-        return _UNEXPECTED if error.reason is OperatorReason.INTERNAL else 1
+        return EXIT_UNEXPECTED if error.reason is OperatorReason.INTERNAL else 1
     except Exception as error:  # noqa: BLE001 - the edge; what it caught is told
         print_error(OperatorReason.INTERNAL, f"unexpected error: {render_exception(error)}", as_json=plan.as_json)
-        return _UNEXPECTED
+        return EXIT_UNEXPECTED
     return 0
 
 

@@ -9,7 +9,8 @@ import contextlib
 import os
 from typing import TYPE_CHECKING
 
-from gateway.readiness import ASKING, Readiness, State
+from gateway.readiness import Readiness, State
+from gateway.run_folder import ASK_READINESS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,7 +82,7 @@ async def _ask(path: Path, patience_seconds: float) -> Readiness | None:
     How one worker is; None when it is gone.
     """
     try:
-        return Readiness.parse(await ask(path, ASKING, patience_seconds))
+        return Readiness.parse(await ask(path, ASK_READINESS, patience_seconds))
     except (FileNotFoundError, ConnectionRefusedError):
         return None
     except (OSError, ValueError):  # TimeoutError is an OSError; an answer cut short is no JSON

@@ -16,8 +16,9 @@ from gateway import __version__
 from gateway.control_plane.asking import ask, find_sockets
 from gateway.metrics.node_metrics import NodeMetric
 from gateway.metrics.process import put_process
-from gateway.metrics.samples import ASKING, LIMIT_BYTES, Samples
+from gateway.metrics.samples import LIMIT_BYTES, Samples
 from gateway.metrics.worker_metrics import WorkerMetric
+from gateway.run_folder import ASK_METRICS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,7 +78,7 @@ class Gathering:
         What one worker tells; None when it is gone, or does not answer.
         """
         try:
-            return Samples.parse(await ask(path, ASKING, _PATIENCE_SECONDS, LIMIT_BYTES))
+            return Samples.parse(await ask(path, ASK_METRICS, _PATIENCE_SECONDS, LIMIT_BYTES))
         except (FileNotFoundError, ConnectionRefusedError):
             return None  # left behind by a worker that was killed
         except (OSError, ValueError) as error:  # TimeoutError is an OSError

@@ -12,9 +12,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
-from gateway.metrics.samples import ASKING as ASKING_METRICS
-from gateway.readiness import ASKING
-from gateway.run_folder import bind_private, is_own_peer
+from gateway.run_folder import ASK_METRICS, ASK_READINESS, bind_private, is_own_peer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,9 +72,9 @@ class ListeningPost:
         try:
             if is_own_peer(writer.get_extra_info("socket")):
                 line = await reader.readline()
-                if line == ASKING:
+                if line == ASK_READINESS:
                     writer.write(self._readiness().render())
-                elif line == ASKING_METRICS:
+                elif line == ASK_METRICS:
                     writer.write(self._metrics().render())
                 elif line.endswith(b"\n") and await self._is_in_force(line[:-1]):
                     writer.write(line)

@@ -5,9 +5,9 @@ How many tokens expire soon: a number for metrics, counted now and then, because
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from gateway.access.token import EXPIRES_SOON
 from gateway.clock import render_instant
 
 if TYPE_CHECKING:
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["TokenExpiry"]
 
-_SOON: Final = timedelta(days=30)  # contract section 3
 _REST_SECONDS = 60.0
 _SLICE = 2_000
 """A fifth of a millisecond on the event loop."""
@@ -60,7 +59,7 @@ class TokenExpiry:
         """
         now = self._clock.now()
         # Texts of one form, which sort as the instants do.
-        present, soon = render_instant(now), render_instant(now + _SOON)
+        present, soon = render_instant(now), render_instant(now + EXPIRES_SOON)
         expiries = self._tokens.iterate_expiries(_SLICE)
         expiring = 0
         for piece in expiries:

@@ -16,10 +16,7 @@ if TYPE_CHECKING:
     from gateway.metrics.histogram import Histogram
     from gateway.metrics.metric import Metric
 
-__all__ = ["ASKING", "LIMIT_BYTES", "Observed", "Samples"]
-
-ASKING = b"metrics\n"
-"""The line that asks a worker for its samples, over its socket."""
+__all__ = ["LIMIT_BYTES", "Observed", "Samples"]
 
 LIMIT_BYTES = 1024 * 1024
 """More than a worker's samples can ever take: some 300 of 100 bytes, and for each upstream a few hundred more."""

@@ -14,7 +14,7 @@ import logging
 import os
 from typing import TYPE_CHECKING
 
-from gateway.errors import OperatorError, OperatorReason, StorageError
+from gateway.errors import EXIT_UNEXPECTED, OperatorError, OperatorReason, StorageError
 from gateway.logs import configure_logging, render_exception
 from gateway.supervisor.assignment import Assignment
 from gateway.supervisor.orders import END, RELOAD
@@ -29,7 +29,6 @@ __all__ = ["Lifeline", "live"]
 
 _STDIN, _STDOUT = 0, 1
 _READ_BYTES = 65536
-_UNEXPECTED = 70  # EX_SOFTWARE in sysexits(3), as for the command line
 
 _logger = logging.getLogger(__name__)
 
@@ -147,7 +146,7 @@ def live(serve: Callable[[Lifeline, Assignment], None]) -> int:
     except Exception as error:  # the edge; the supervisor tells of it
         _logger.debug("an exception ends the process", exc_info=error)
         lifeline.tell_failure(OperatorReason.INTERNAL, f"unexpected error: {render_exception(error)}")
-        return _UNEXPECTED
+        return EXIT_UNEXPECTED
     else:
         return 0
     return 1

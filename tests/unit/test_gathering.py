@@ -18,8 +18,9 @@ from gateway.control_plane.disk import Disk
 from gateway.control_plane.gathering import Gathering
 from gateway.metrics.exposition import render
 from gateway.metrics.node_metrics import NodeMetric
-from gateway.metrics.samples import ASKING, LIMIT_BYTES, Samples
+from gateway.metrics.samples import LIMIT_BYTES, Samples
 from gateway.metrics.worker_metrics import WorkerMetric
+from gateway.run_folder import ASK_METRICS
 
 
 def tell(worker: str, *, ready: bool, calls: int) -> bytes:
@@ -38,7 +39,7 @@ async def serve(path: Path, answer: bytes) -> asyncio.Server:
     """
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        assert await reader.readline() == ASKING
+        assert await reader.readline() == ASK_METRICS
         writer.write(answer)
         writer.close()
 

@@ -17,7 +17,8 @@ from gateway.control_plane.asking import ask_workers
 from gateway.control_plane.plan import ControlPlanePlan, ProbePlan
 from gateway.data_plane.bounds import Bounds
 from gateway.data_plane.plan import WorkerPlan
-from gateway.readiness import ASKING, Readiness, State
+from gateway.readiness import Readiness, State
+from gateway.run_folder import ASK_READINESS
 from gateway.supervisor.assignment import Assignment
 from gateway.supervisor.backoff import Backoff
 from gateway.supervisor.plan import PlanePlan, SupervisorPlan
@@ -84,7 +85,7 @@ async def serve(path: Path, answer: bytes) -> asyncio.Server:
     """
 
     async def tell(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        assert await reader.readline() == ASKING
+        assert await reader.readline() == ASK_READINESS
         writer.write(answer)
         writer.close()
 
