@@ -160,6 +160,7 @@ def plan_node(
         control_plane=control_plane,
         ready=ready,
         end_seconds=_find_end_seconds(settings),
+        keep_alive_seconds=settings.keep_alive_timeout.total_seconds(),
         run_dir=str(settings.run_dir),
         reader=[*_find_python(), "-m", "gateway.cli.reread"] if reads_again else [],
         settings=render_settings(settings) if reads_again else {},
@@ -184,6 +185,7 @@ def plan_again(settings: Settings, callers: int, admin: int) -> dict[str, object
         "worker": worker.assignment,
         "control_plane": control_plane.assignment,
         "end_seconds": _find_end_seconds(settings),
+        "keep_alive_seconds": settings.keep_alive_timeout.total_seconds(),
         "log_level": settings.log_level,
         "log_format": settings.log_format,
     }

@@ -147,7 +147,7 @@ class Worker:
         )
         self._server: CallersServer | None = None
         self._told_to_leave = asyncio.Event()
-        self._drained_at: float | None = None  # when a drain that has begun is over, on the loop's clock
+        self._left_at: float | None = None  # by when who was told to leave has left, on the loop's clock
         self.has_control_plane = True
 
     @classmethod
@@ -235,15 +235,18 @@ class Worker:
         """
         After `leave`: accept nobody, end polls at once, serve who is connected, each answer its connection's last.
 
-        Returns when nobody is connected any more, or when a drain would have lasted long enough. Never without `leave`.
+        Returns when nobody is connected any more. Each call has a drain's time from its own begin: the last of them may
+        begin when the keep-alive time of an idle connection is almost over. Never returns without `leave`.
         """
         await self._told_to_leave.wait()
+        patience_seconds = self._hall.bounds.keep_alive_seconds + self._plan.drain_seconds
+        self._left_at = asyncio.get_running_loop().time() + patience_seconds
         self._hall.leaving = True
         self._running.end(Reason.DRAINING, lambda call: call.is_poll)
         if self._server is not None:
             self._server.stop_accepting()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(self._find_end_of_drain()):
+                async with asyncio.timeout_at(self._left_at):
                     await self._server.wait_until_empty()
 
     async def drain(self) -> None:
@@ -265,11 +268,10 @@ class Worker:
 
     def _find_end_of_drain(self) -> float:
         """
-        Once for both ways to end: who was told to leave, and then to end, has no second time.
+        One time for all calls; who was told to leave before has no more than what was left of that.
         """
-        if self._drained_at is None:
-            self._drained_at = asyncio.get_running_loop().time() + self._plan.drain_seconds
-        return self._drained_at
+        drained_at = asyncio.get_running_loop().time() + self._plan.drain_seconds
+        return drained_at if self._left_at is None else min(drained_at, self._left_at)
 
     def reload(self, plan: WorkerPlan) -> None:
         """

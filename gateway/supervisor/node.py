@@ -79,7 +79,7 @@ class Node:
         before.due_at = None
         if not before.is_running:
             return None
-        before.name, before.killed_at = "leaving worker", now + self.plan.end_seconds
+        before.name, before.killed_at = "leaving worker", now + self.plan.leave_seconds
         before.tell(LEAVE)
         self.leaving.append(before)
         return before

@@ -48,6 +48,7 @@ class SupervisorPlan:
     Attributes:
         ready: What standard output is told, newline included, when both are ready for the first time.
         end_seconds: How long an orderly end may take before what is left is killed.
+        keep_alive_seconds: How much longer a worker may take to leave: a call may begin on a connection until then.
         log_level: As in the settings, and `log_format` too.
         as_json: Whether an error is told as JSON.
         lock: The descriptor that holds the right to serve; both processes hold it too, for as long as they live.
@@ -71,6 +72,7 @@ class SupervisorPlan:
     reader: list[str] = field(default_factory=list)
     settings: Mapping[str, Any] = field(default_factory=dict)
     start_seconds: float = 60.0
+    keep_alive_seconds: float = 0.0
 
     @property
     def post(self) -> Path | None:
@@ -78,6 +80,13 @@ class SupervisorPlan:
         The supervisor's own socket.
         """
         return Path(self.run_dir) / SUPERVISOR_SOCKET if self.run_dir else None
+
+    @property
+    def leave_seconds(self) -> float:
+        """
+        How long a worker whose place was taken may take to leave before it is killed.
+        """
+        return self.keep_alive_seconds + self.end_seconds
 
     @property
     def descriptors(self) -> tuple[int, ...]:
@@ -96,6 +105,7 @@ class SupervisorPlan:
             worker=replace(self.worker, assignment=told["worker"]),
             control_plane=replace(self.control_plane, assignment=told["control_plane"]),
             end_seconds=told["end_seconds"],
+            keep_alive_seconds=told["keep_alive_seconds"],
             log_level=told["log_level"],
             log_format=told["log_format"],
             settings=told["settings"],

@@ -74,6 +74,7 @@ def supervise(
     worker: list[str] | None = None,
     control_plane: list[str] | None = None,
     end_seconds: float = 20.0,
+    keep_alive_seconds: float = 0.0,
     start_seconds: float = 60.0,
     reads_again: bool = False,
 ) -> Iterator[subprocess.Popen[bytes]]:
@@ -90,6 +91,7 @@ def supervise(
             worker=dataclasses.replace(plan.worker, words=worker or plan.worker.words),
             control_plane=dataclasses.replace(plan.control_plane, words=control_plane or plan.control_plane.words),
             end_seconds=end_seconds,
+            keep_alive_seconds=keep_alive_seconds,
             start_seconds=start_seconds,
         )
         node = start_supervisor(plan)
@@ -212,6 +214,26 @@ def test_a_worker_that_does_not_leave_is_killed(installation: Installation, capf
         end(node)
         node.wait(20)
     assert "the leaving worker did not end in time and is killed" in capfd.readouterr().err
+
+
+def test_a_worker_that_leaves_has_the_time_of_an_idle_connection_besides(installation: Installation) -> None:
+    """
+    A call may begin on a connection as long as that is kept, and has the time of a drain from then on.
+    """
+    with supervise(installation, end_seconds=0.2, keep_alive_seconds=60) as node:
+        (old,) = find_workers(node)
+        os.kill(old, signal.SIGSTOP)
+        assert old == restart(installation.data_dir / "run")["leaving"]
+        (new,) = set(find_workers(node)) - {old}
+        os.kill(new, signal.SIGKILL)
+
+        wait_until(lambda: len(set(find_workers(node)) - {old, new}) == 1, "much has happened since")
+
+        assert old in find_workers(node)
+        os.kill(old, signal.SIGCONT)
+        wait_until(lambda: not is_there(old), "it leaves")
+        end(node)
+        node.wait(20)
 
 
 def test_not_many_workers_may_be_leaving_at_once(installation: Installation) -> None:

@@ -137,6 +137,31 @@ def test_the_worker_that_leaves_serves_whom_it_has(installation: Installation, n
     assert judge(noojee.requests(), installation.data_dir / "journal").is_clean
 
 
+def test_a_call_that_begins_late_has_a_drain_of_its_own(installation: Installation, noojee: Noojee) -> None:
+    """
+    The worker leaves when it is answered, and not when a drain from the order on would be over.
+    """
+    token = installation.add_caller("crm", [("everything", ["*"])])
+    with installation.serve(GATEWAY_DRAIN_TIMEOUT="3s") as gateway:
+        early, late = open_caller(gateway), open_caller(gateway)
+        for caller, target in ((early, START), (late, STOP)):
+            send(caller, target, token)
+            assert (200, None) == receive(caller)[:2]
+        _, leaving = restart(installation)
+        noojee.break_next("CallManagementAPI/start", "delay", 2)
+        send(early, START, token)
+        assert (200, "close") == receive(early)[:2]
+
+        noojee.break_next("CallManagementAPI/dial", "delay", 2)
+        send(late, DIAL, token)
+
+        assert (200, "close") == receive(late)[:2]
+        wait_until(lambda: not is_there(leaving), "it ends with its last connection")
+        early.close()
+        late.close()
+    assert {"succeeded"} == {each["outcome"] for each in installation.records() if each["tag"] == "call.ended"}
+
+
 def test_a_revocation_reaches_both_workers(installation: Installation, noojee: Noojee) -> None:
     """
     The verb waits for the one that leaves, too: its open connections are where the token would still be good.
