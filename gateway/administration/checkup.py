@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from gateway.access.credential import Credential
     from gateway.audit.journal import Journal
     from gateway.clock import Clock
     from gateway.upstream.request import Timeouts
@@ -93,11 +94,18 @@ async def _check_upstreams(desk: Desk, timeouts: Timeouts, *, is_writable: bool,
         finally:
             await asyncio.to_thread(journal.close)
 
+    async def find_credential(name: str) -> Credential | None:
+        # Whoever holds the stream keeps all verbs from changing anything: what is read then is so until it is sent.
+        with desk.reading() as registry:
+            return registry.find_credential(name)
+
     with desk.reading() as registry:
         version = registry.version
         upstreams, credentials = registry.find_upstreams().values(), registry.find_credentials().values()
     attempts = Attempts(hold, desk.clock, find_actor(), version) if is_writable else None
-    check = UpstreamCheck(ring=desk.ring, timeouts=timeouts, clock=desk.clock, attempts=attempts)
+    check = UpstreamCheck(
+        ring=desk.ring, timeouts=timeouts, clock=desk.clock, attempts=attempts, find_credential=find_credential
+    )
     findings = []
     for upstream in upstreams:
         found, _ = await check.look(

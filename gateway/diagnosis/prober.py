@@ -138,7 +138,12 @@ class Prober:
         version, upstreams, credentials = await asyncio.to_thread(self._read)
         attempts = Attempts(self._hold, self._clock, _ACTOR, version)
         check = UpstreamCheck(
-            ring=self._ring, timeouts=self._timeouts, clock=self._clock, attempts=attempts, resolver=self._resolver
+            ring=self._ring,
+            timeouts=self._timeouts,
+            clock=self._clock,
+            attempts=attempts,
+            find_credential=self._find_credential,
+            resolver=self._resolver,
         )
         states = {}
         for upstream in upstreams:
@@ -163,6 +168,13 @@ class Prober:
     @contextlib.asynccontextmanager
     async def _hold(self) -> AsyncIterator[Journal]:
         yield self._journal
+
+    async def _find_credential(self, name: str) -> Credential | None:
+        def find() -> Credential | None:
+            with self._store.reading() as registry:
+                return registry.find_credential(name)
+
+        return await asyncio.to_thread(find)
 
     def _read(self) -> tuple[int, Sequence[Upstream], Sequence[Credential]]:
         with self._store.reading() as registry:

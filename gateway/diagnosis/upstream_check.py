@@ -3,12 +3,16 @@ One upstream, looked at from its name to its keys: each step only when the one b
 
 What is sent is `Time`, which needs no key, and where it is asked for one read operation with each key; both are calls
 on record (`attempt`). The way itself is walked without a byte of a request.
+
+Upstreams may be many and slow, and an operator need not wait for us: each key is read again from the registry before
+its attempt and once more when that is on record. One that was taken away meanwhile is not sent, and nothing is said of
+one that was changed.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from gateway.diagnosis.attempt import Answered
 from gateway.diagnosis.clock_skew import find_skew_seconds, tell_clock, tell_expired
@@ -17,15 +21,16 @@ from gateway.diagnosis.key import OPERATION, tell_key
 from gateway.diagnosis.path import Place, walk
 from gateway.diagnosis.path_findings import find_path_findings
 from gateway.diagnosis.whitelist import tell_whitelist
-from gateway.errors import OperatorError, StorageError, UpstreamError
+from gateway.errors import OperatorError, Reason, StorageError, UpstreamError
 from gateway.noojee.catalogue import load_catalogue
 from gateway.noojee.hash_pair import tells_expired_pair
+from gateway.outcome import Outcome
 from gateway.upstream.addresses import resolve
 from gateway.upstream.client import PooledUpstreams
 from gateway.upstream.request import Patience, UpstreamRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from datetime import datetime
 
     from gateway.access.credential import Credential
@@ -36,9 +41,15 @@ if TYPE_CHECKING:
     from gateway.diagnosis.path import Path
     from gateway.noojee.catalogue import Operation
     from gateway.upstream.addresses import Resolver
-    from gateway.upstream.request import Timeouts
+    from gateway.upstream.request import Reply, Timeouts
 
-__all__ = ["UpstreamCheck", "UpstreamState"]
+__all__ = ["FindingCredential", "UpstreamCheck", "UpstreamState"]
+
+FindingCredential: TypeAlias = "Callable[[str], Awaitable[Credential | None]]"
+"""
+Gives the credential of that name as it is in the registry now. Raises a `StorageError` or an `OperatorError` when that
+cannot be read.
+"""
 
 _PATIENCE = Patience(6.0, 8.0)
 """Short: nothing that is asked here takes long, an operator waits for it, and other verbs for the journal's stream."""
@@ -77,6 +88,7 @@ class UpstreamCheck:
         timeouts: Those of calls.
         clock: Tells the time.
         attempts: Makes what is sent; None when nothing can be recorded, and so nothing is sent.
+        find_credential: What the registry says of one at that moment.
         resolver: Where names lead.
     """
 
@@ -87,12 +99,14 @@ class UpstreamCheck:
         timeouts: Timeouts,
         clock: Clock,
         attempts: Attempts | None,
+        find_credential: FindingCredential,
         resolver: Resolver = resolve,
     ) -> None:
         self._ring = ring
         self._timeouts = timeouts
         self._clock = clock
         self._attempts = attempts
+        self._find_credential = find_credential
         self._resolver = resolver
 
     async def look(
@@ -109,7 +123,7 @@ class UpstreamCheck:
         findings = find_path_findings(upstream, path, self._clock.now())
         sender = PooledUpstreams(ring=self._ring, timeouts=self._timeouts, clock=self._clock, resolver=self._resolver)
         try:
-            talk = _Talk(self._attempts, self._clock, sender, upstream, path)
+            talk = _Talk(self._attempts, self._find_credential, self._clock, sender, upstream, path)
             await talk.ask_time()
             await talk.try_keys(credentials, with_key=with_key)
         finally:
@@ -133,9 +147,16 @@ class _Talk:
     """
 
     def __init__(
-        self, attempts: Attempts | None, clock: Clock, sender: PooledUpstreams, upstream: Upstream, path: Path
+        self,
+        attempts: Attempts | None,
+        find_credential: FindingCredential,
+        clock: Clock,
+        sender: PooledUpstreams,
+        upstream: Upstream,
+        path: Path,
     ) -> None:
         self._attempts = attempts
+        self._find_credential = find_credential
         self._clock = clock
         self._sender = sender
         self._upstream = upstream
@@ -181,8 +202,13 @@ class _Talk:
             self.key_findings = [await self._try_key(each) for each in held]
 
     async def _try_key(self, credential: Credential) -> Finding:
-        answer = await self._make(_find(OPERATION), credential)
-        if answer is None:
+        answer = None
+        if is_unchanged := await self._is_unchanged(credential):
+            answer = await self._make(_find(OPERATION), credential)
+            is_unchanged = await self._is_unchanged(credential)
+        if not is_unchanged:
+            finding = self._skip(Check.KEY, f"the credential {credential.name} was changed meanwhile")
+        elif answer is None:
             finding = self._tell_unrecorded(Check.KEY)
         elif isinstance(answer, Answered) and answer.body is not None and tells_expired_pair(answer.body):
             self.clock_finding = tell_expired(self._upstream)
@@ -202,11 +228,28 @@ class _Talk:
             sending = lambda: self._sender.ask_time(self._upstream, _PATIENCE)  # noqa: E731 - two ways to send
         else:
             request = UpstreamRequest(credential, operation, b"", (), b"", _PATIENCE)
-            sending = lambda: self._sender.send(request)  # noqa: E731 - the same
+            sending = lambda: self._send(request)  # noqa: E731 - the same
         try:
             return await self._attempts.make(operation, self._upstream, credential, sending)
         except (OperatorError, StorageError):
             return None
+
+    async def _send(self, request: UpstreamRequest) -> Reply:
+        """
+        Send a key, unless it was taken away while the intent was written.
+        """
+        if not await self._is_unchanged(request.credential):
+            raise UpstreamError(Reason.CREDENTIAL_UNAVAILABLE, Outcome.NOT_SENT)
+        return await self._sender.send(request)
+
+    async def _is_unchanged(self, credential: Credential) -> bool:
+        """
+        Whether the registry still has the credential as it was read, upstream and all. What cannot be read has not.
+        """
+        try:
+            return await self._find_credential(credential.name) == credential
+        except (OperatorError, StorageError):
+            return False
 
     def _skip(self, check: Check, reason: str = "the step before failed") -> Finding:
         return Finding(check, None, f"{self._upstream.name}: not looked at, because {reason}.")

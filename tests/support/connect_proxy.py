@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _PATIENCE_SECONDS = 10.0
 
@@ -26,12 +26,14 @@ class ConnectProxy:
         answer: In place of a tunnel, when it is set: these bytes, then the end.
         authorization: What must stand in `Proxy-Authorization`; 407 otherwise.
         heads: The requests, as they came.
+        on_first: What is done when the first has come, and before it is answered.
     """
 
     listening: socket.socket
     answer: bytes | None = None
     authorization: str | None = None
     heads: list[bytes] = field(default_factory=list)
+    on_first: Callable[[], object] | None = None
 
     @property
     def port(self) -> int:
@@ -60,6 +62,9 @@ class ConnectProxy:
                     return
                 head += data
             self.heads.append(head)
+            if self.on_first is not None:
+                do, self.on_first = self.on_first, None
+                do()
             if self.answer is not None:
                 asking.sendall(self.answer)
             elif (

@@ -46,8 +46,16 @@ def look(upstream: Upstream, *, connect_seconds: float = 2.0) -> dict[str, Findi
     """
     The findings of an upstream, by check. Nothing can be recorded here, so nothing is sent.
     """
+
+    async def find_none(_: str) -> None:
+        return None
+
     check = UpstreamCheck(
-        ring=RING, timeouts=Timeouts(connect_seconds=connect_seconds), clock=SystemClock(), attempts=None
+        ring=RING,
+        timeouts=Timeouts(connect_seconds=connect_seconds),
+        clock=SystemClock(),
+        attempts=None,
+        find_credential=find_none,
     )
     findings, _ = asyncio.run(check.look(upstream, [], with_key=True))
     return {finding.check.value: finding for finding in findings}

@@ -5,19 +5,33 @@ The prober: each upstream every few minutes, on record, told as values and logge
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
 import pytest
+from connect_proxy import run_connect_proxy
 
+from gateway.administration import credentials, upstreams
+from gateway.administration.checkup import check_installation
+from gateway.audit.journal import Journal
 from gateway.clock import SystemClock
+from gateway.custody import Ring
+from gateway.diagnosis.attempt import Attempts
+from gateway.diagnosis.finding import Check
 from gateway.diagnosis.prober import Prober
+from gateway.diagnosis.upstream_check import UpstreamCheck
 from gateway.errors import StorageError
+from gateway.secret import Secret
 from gateway.upstream.request import Timeouts
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from installation import Installation
     from noojee import Noojee
+
+    from gateway.access.credential import Credential
 
 
 async def open_prober(installation: Installation) -> Prober:
@@ -69,6 +83,79 @@ def test_a_round_tells_each_upstream_as_values_and_is_on_record(
     assert ["call.intended", "call.ended"] * 5 == [each["tag"] for each in records[1:]]
     assert {"gateway"} == {each["actor"] for each in records if each["tag"] == "call.intended"}
     assert 1 == caplog.text.count("refused this address")
+
+
+@pytest.mark.parametrize("who", ["prober", "check"])
+def test_a_key_that_is_taken_away_in_the_middle_of_a_round_is_not_sent(
+    installation: Installation, noojee: Noojee, who: str
+) -> None:
+    """
+    Nobody waits for a round's end: `credential remove` has returned, and so has `credential rotate`.
+    """
+
+    def take_away() -> None:
+        with installation.desk() as desk:
+            credentials.remove(desk, "campaigns")
+            credentials.rotate(desk, "everything", key=Secret("7f0e1b52-1111-4222-8333-abcdefabcdef"))
+
+    async def probe() -> dict[str, bool | None]:
+        prober = await open_prober(installation)
+        try:
+            return dict((await prober.probe())["noojee"].keys)
+        finally:
+            await prober.close()
+
+    with run_connect_proxy() as proxy:
+        with installation.desk() as desk:
+            upstreams.change(desk, "noojee", proxy=f"http://127.0.0.1:{proxy.port}")
+        proxy.on_first = take_away  # the round has read all credentials before, and sent nothing
+        if who == "prober":
+            assert {"campaigns": None, "everything": None} == asyncio.run(probe())
+        else:
+            findings = check_installation(
+                **installation.settings, clock=SystemClock(), timeouts=Timeouts(connect_seconds=2.0), with_key=True
+            )
+            assert [None, None] == [each.ok for each in findings if each.check is Check.KEY]
+
+    assert ["/servicemanager/rest/Time"] == noojee.targets()
+    records = installation.journal("control" if who == "prober" else "admin")
+    assert [None] == [each.get("credential") for each in records if each["tag"] == "call.intended"]
+
+
+def test_a_key_that_is_taken_away_while_its_intent_is_written_is_not_sent_either(
+    installation: Installation, noojee: Noojee
+) -> None:
+    """
+    The record then says that it was not sent.
+    """
+    place = installation.settings
+    with installation.desk() as desk, desk.reading() as registry:
+        credential = registry.find_credentials()["campaigns"]
+    journal = Journal.open(place["data_dir"] / "journal", "control", node="test", clock=SystemClock())
+    answers = [credential, None, None]
+
+    async def find(_: str) -> Credential | None:
+        return answers.pop(0)
+
+    @contextlib.asynccontextmanager
+    async def hold() -> AsyncIterator[Journal]:
+        yield journal
+
+    try:
+        check = UpstreamCheck(
+            ring=Ring.load(place["master_key_file"]),
+            timeouts=Timeouts(connect_seconds=2.0),
+            clock=SystemClock(),
+            attempts=Attempts(hold, SystemClock(), "gateway", 1),
+            find_credential=find,
+        )
+        _, state = asyncio.run(check.look(credential.upstream, [credential], with_key=True))
+    finally:
+        journal.close()
+
+    assert {"campaigns": None} == state.keys
+    assert ["/servicemanager/rest/Time"] == noojee.targets()
+    assert "not_sent" == installation.journal("control")[-1]["outcome"]
 
 
 def test_it_runs_until_it_is_cancelled_whatever_a_round_meets(installation: Installation, noojee: Noojee) -> None:
