@@ -153,6 +153,8 @@ def _put_state(samples: Samples, upstream: str, state: UpstreamState) -> None:
     samples.put(NodeMetric.UPSTREAM_REACHABLE, state.is_reachable, upstream)
     if state.is_allowed is not None:
         samples.put(NodeMetric.UPSTREAM_ALLOWED, state.is_allowed, upstream)
+    if state.is_answering is not None:
+        samples.put(NodeMetric.UPSTREAM_ANSWERING, state.is_answering, upstream)
     if state.certificate_ends_at is not None:
         samples.put(NodeMetric.UPSTREAM_CERTIFICATE, state.certificate_ends_at.timestamp(), upstream)
     if state.clock_skew_seconds is not None:

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
-__all__ = ["Check", "Finding"]
+__all__ = ["Check", "Finding", "Learnt"]
 
 
 class Check(StrEnum):
@@ -49,3 +50,21 @@ class Finding:
         As `check --json` prints it.
         """
         return {"check": self.check.value, "ok": self.ok, "detail": self.detail, "advice": self.advice}
+
+
+class Learnt(NamedTuple):
+    """
+    What a reply of Noojee's says: to a person, who is to do something about whatever failed, and as values.
+
+    A value is what was learnt and no more, for it rings at night. A Noojee that is being maintained refuses no address
+    and no key: that it is broken is a value of its own.
+
+    Attributes:
+        is_accepted: Whether Noojee lets in what came, our address or a key.
+        is_answering: Whether it answers as a Noojee that works does. None where it refuses us, which it may do in good
+            health, and where nothing was sent.
+    """
+
+    finding: Finding
+    is_accepted: bool | None
+    is_answering: bool | None

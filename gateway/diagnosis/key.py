@@ -11,7 +11,7 @@ import json
 from typing import TYPE_CHECKING
 
 from gateway.access.credential import Kind
-from gateway.diagnosis.finding import Check, Finding
+from gateway.diagnosis.finding import Check, Finding, Learnt
 from gateway.errors import Reason, UpstreamError
 from gateway.outcome import Outcome
 
@@ -24,43 +24,47 @@ __all__ = ["OPERATION", "tell_key"]
 OPERATION = "CampaignAPI/getCampaignTemplateList"
 
 _REFUSING = frozenset({400, 401, 403})
+_UNWILLING = 400
+_SENT = frozenset({Reason.UPSTREAM_BROKE, Reason.UPSTREAM_TIMEOUT, Reason.UPSTREAM_REDIRECTED})
 
 
-def tell_key(credential: Credential, answer: Answered | UpstreamError) -> Finding:
+def tell_key(credential: Credential, answer: Answered | UpstreamError) -> Learnt:
     """
     What the reply to `OPERATION` says of a credential's key.
     """
     who = f"{credential.upstream.name}: the key of the credential {credential.name}"
     if isinstance(answer, UpstreamError):
         if answer.reason is Reason.CREDENTIAL_UNAVAILABLE:
-            return Finding(
+            unopened = Finding(
                 Check.KEY,
                 False,
                 f"{who} does not open with this master key.",
                 f"Put the right master key back, or enter the key again: `noojee-gateway credential rotate "
                 f"{credential.name}`.",
             )
-        return Finding(
+            return Learnt(unopened, None, None)
+        untried = Finding(
             Check.KEY,
             False,
             f"{who} could not be tried ({answer.reason.code}).",
             "Check again; if it stays, ask Noojee's administrator what their log says.",
         )
+        return Learnt(untried, None, False if answer.reason in _SENT else None)
     if answer.outcome is Outcome.SUCCEEDED:
-        return _tell_sight(credential, who, answer.body)
-    if answer.status in _REFUSING or answer.outcome is Outcome.REFUSED:
-        return Finding(
-            Check.KEY,
-            False,
-            f"{who} is refused by Noojee ({answer.status}).",
-            _advise_refused(credential),
-        )
-    return Finding(
+        sight = _tell_sight(credential, who, answer.body)
+        return Learnt(sight, sight.ok, True)
+    if answer.status in _REFUSING or (answer.outcome is Outcome.REFUSED and answer.status < _UNWILLING):
+        detail = f"{who} is refused by Noojee ({answer.status})."
+        return Learnt(Finding(Check.KEY, False, detail, _advise_refused(credential)), False, None)
+    is_broken = answer.outcome is Outcome.FAILED
+    said = "with an error of its own" if is_broken else "otherwise than by a yes or no"
+    untried = Finding(
         Check.KEY,
         False,
-        f"{who} could not be tried: Noojee answered with an error of its own ({answer.status}).",
+        f"{who} could not be tried: Noojee answered {said} ({answer.status}).",
         "Check again; if it stays, ask Noojee's administrator what their log says.",
     )
+    return Learnt(untried, None, False if is_broken else None)
 
 
 def _tell_sight(credential: Credential, who: str, body: bytes | None) -> Finding:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from gateway.diagnosis.attempt import Answered
 from gateway.diagnosis.clock_skew import find_skew_seconds, tell_clock, tell_expired
-from gateway.diagnosis.finding import Check, Finding
+from gateway.diagnosis.finding import Check, Finding, Learnt
 from gateway.diagnosis.key import OPERATION, tell_key
 from gateway.diagnosis.path import Place, walk
 from gateway.diagnosis.path_findings import find_path_findings
@@ -64,7 +64,8 @@ class UpstreamState:
         upstream: Its name.
         probed_at: When it was looked at.
         is_reachable: Whether TLS was shaken with whom we trust.
-        is_allowed: Whether Noojee answers this address.
+        is_allowed: Whether Noojee lets this address in.
+        is_answering: Whether it answered as a Noojee that works does, all that it was asked.
         certificate_ends_at: When its certificate ends, whether it is trusted or not.
         clock_skew_seconds: How far its clock is ahead of ours.
         keys: By credential's name: whether its key opens what it should.
@@ -74,6 +75,7 @@ class UpstreamState:
     probed_at: datetime
     is_reachable: bool
     is_allowed: bool | None = None
+    is_answering: bool | None = None
     certificate_ends_at: datetime | None = None
     clock_skew_seconds: float | None = None
     keys: Mapping[str, bool | None] = field(default_factory=dict)
@@ -133,7 +135,8 @@ class UpstreamCheck:
             upstream=upstream.name,
             probed_at=self._clock.now(),
             is_reachable=path.ended_at is Place.END,
-            is_allowed=talk.whitelist.ok,
+            is_allowed=talk.is_allowed,
+            is_answering=talk.is_answering,
             certificate_ends_at=validity.ends_at if validity is not None else None,
             clock_skew_seconds=talk.skew_seconds,
             keys=talk.keys,
@@ -161,6 +164,8 @@ class _Talk:
         self._sender = sender
         self._upstream = upstream
         self._path = path
+        self.is_allowed: bool | None = None
+        self.is_answering: bool | None = None
         self.skew_seconds: float | None = None
         self.keys: dict[str, bool | None] = {}
         self.key_findings: list[Finding] = []
@@ -177,7 +182,7 @@ class _Talk:
         if answer is None:
             self.whitelist = self._tell_unrecorded(Check.WHITELIST)
             return
-        self.whitelist = tell_whitelist(self._upstream, self._path, answer)
+        self.whitelist, self.is_allowed, self.is_answering = tell_whitelist(self._upstream, self._path, answer)
         if isinstance(answer, Answered):
             self.skew_seconds = find_skew_seconds(answer, self._clock.now())
             if self.whitelist.ok is not False:
@@ -199,9 +204,14 @@ class _Talk:
             advice = "`noojee-gateway check --with-key` sends one read operation with each, on record."
             self.key_findings = [Finding(Check.KEY, None, detail, advice)]
         else:
-            self.key_findings = [await self._try_key(each) for each in held]
+            for each in held:
+                learnt = await self._try_key(each)
+                self.key_findings.append(learnt.finding)
+                self.keys[each.name] = learnt.is_accepted
+                if learnt.is_answering is False:
+                    self.is_answering = False
 
-    async def _try_key(self, credential: Credential) -> Finding:
+    async def _try_key(self, credential: Credential) -> Learnt:
         answer = None
         if is_unchanged := await self._is_unchanged(credential):
             answer = await self._make(_find(OPERATION), credential)
@@ -214,9 +224,8 @@ class _Talk:
             self.clock_finding = tell_expired(self._upstream)
             finding = self._skip(Check.KEY, "Noojee calls hash pairs expired at once")
         else:
-            finding = tell_key(credential, answer)
-        self.keys[credential.name] = finding.ok
-        return finding
+            return tell_key(credential, answer)
+        return Learnt(finding, None, None)
 
     async def _make(self, operation: Operation, credential: Credential | None) -> Answered | UpstreamError | None:
         """

@@ -7,10 +7,10 @@ can mean little else, and what else it might be is told as what it is.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.access.upstream import AuthMethod
-from gateway.diagnosis.finding import Check, Finding
+from gateway.diagnosis.finding import Check, Finding, Learnt
 from gateway.diagnosis.path_findings import describe_egress
 from gateway.errors import Reason, UpstreamError
 from gateway.noojee.hash_pair import parse_time
@@ -33,18 +33,31 @@ _BREAKS = {
 }
 
 
-def tell_whitelist(upstream: Upstream, path: Path, answer: Answered | UpstreamError) -> Finding:
+class _Said(NamedTuple):
+    """
+    As in `Finding` and `Learnt`.
+    """
+
+    ok: bool | None
+    is_accepted: bool | None
+    is_answering: bool | None
+    detail: str
+    advice: str | None = None
+
+
+def tell_whitelist(upstream: Upstream, path: Path, answer: Answered | UpstreamError) -> Learnt:
     """
     What the reply to `Time`, or its absence, says of this address.
     """
     egress = describe_egress(upstream, path)
     if isinstance(answer, UpstreamError):
-        ok, said, advice = _explain_broken(egress, answer)
+        said = _explain_broken(egress, answer)
     elif find_time(answer) is not None:
-        ok, said, advice = True, f"Noojee answers {egress}", None
+        said = _Said(True, True, True, f"Noojee answers {egress}")
     else:
-        ok, said, advice = _explain_status(upstream, egress, answer.status)
-    return Finding(Check.WHITELIST, ok, f"{upstream.name}: {said}.", advice)
+        said = _explain_status(upstream, egress, answer.status)
+    finding = Finding(Check.WHITELIST, said.ok, f"{upstream.name}: {said.detail}.", said.advice)
+    return Learnt(finding, said.is_accepted, said.is_answering)
 
 
 def find_time(answer: Answered) -> int | None:
@@ -59,42 +72,54 @@ def find_time(answer: Answered) -> int | None:
         return None
 
 
-def _explain_status(upstream: Upstream, egress: str, status: int) -> tuple[bool | None, str, str | None]:
+def _explain_status(upstream: Upstream, egress: str, status: int) -> _Said:
     if status in _REFUSING:
-        return (
+        return _Said(
             False,
+            False,
+            None,
             f"the server answered but refused this address ({status})",
             f"Ask Noojee Support to white-list {egress}.",
         )
     if status == _TOO_MANY:
-        return True, f"Noojee answers {egress}, and asks us to wait ({status})", None
+        return _Said(True, True, True, f"Noojee answers {egress}, and asks us to wait ({status})")
     if status == _NOT_FOUND:
-        return (
-            False if upstream.auth is AuthMethod.HASH else None,
+        is_needed = False if upstream.auth is AuthMethod.HASH else None
+        return _Said(
+            is_needed,
+            None,
+            is_needed,
             f"the server knows no {upstream.prefix}/servicemanager/rest/Time (404)",
             "If calls fail in the same way, look at the path in the upstream's URL; whoever answers may be no Noojee.",
         )
     if status >= _BROKEN:
-        return (
+        return _Said(
+            False,
+            None,
             False,
             f"the server answers with an error of its own ({status})",
             "Ask Noojee's administrator whether it is being maintained; then check again.",
         )
-    return (
+    return _Said(
+        False,
+        None,
         False,
         f"what answered Time with status {status} told no time, so perhaps it is no Noojee",
         "Look at the upstream's URL; a sign-in page of a proxy or firewall may stand in between.",
     )
 
 
-def _explain_broken(egress: str, error: UpstreamError) -> tuple[bool | None, str, str | None]:
+def _explain_broken(egress: str, error: UpstreamError) -> _Said:
     if error.reason is Reason.UPSTREAM_REDIRECTED:
-        return (
+        return _Said(
+            False,
+            None,
             False,
             "the server answers with a redirect, which is never followed",
             "Write the URL to which it leads into the upstream; a sign-in page of a proxy redirects, too.",
         )
     said = _BREAKS.get(error.reason)
     if said is None:
-        return None, f"Time was not sent ({error.reason.code})", None
-    return False, said, f"It may refuse this address in this way: ask Noojee Support whether {egress} is white-listed."
+        return _Said(None, None, None, f"Time was not sent ({error.reason.code})")
+    advice = f"It may refuse this address in this way: ask Noojee Support whether {egress} is white-listed."
+    return _Said(False, None, False, said, advice)

@@ -71,7 +71,13 @@ class NodeMetric(Metric):
         "upstream_allowed",
         Kind.GAUGE,
         ("upstream",),
-        "Whether Noojee answers this address (its white-list); absent when that could not be learnt.",
+        "Whether Noojee lets this address in (its white-list); absent when that could not be learnt.",
+    )
+    UPSTREAM_ANSWERING = (
+        "upstream_answering",
+        Kind.GAUGE,
+        ("upstream",),
+        "Whether Noojee answers as one that works: 0 for an error of its own or silence; absent when it was not asked.",
     )
     UPSTREAM_CERTIFICATE = (
         "upstream_certificate_expiry_timestamp_seconds",
@@ -89,5 +95,5 @@ class NodeMetric(Metric):
         "credential_accepted",
         Kind.GAUGE,
         ("upstream", "credential"),
-        "Whether Noojee accepts a credential's key; absent when that could not be learnt.",
+        "Whether Noojee accepts a credential's key and shows it something; absent when that could not be learnt.",
     )

@@ -94,6 +94,7 @@ WELL: dict[str, str] = {
     ours("registry_readable", **WORKER): always(1),
     ours("upstream_reachable", **NOOJEE): always(1),
     ours("upstream_allowed", **NOOJEE): always(1),
+    ours("upstream_answering", **NOOJEE): always(1),
     ours("credential_accepted", **NOOJEE, credential="everything"): always(1),
     ours("journal_disk_free_bytes"): falling(90e9, 60e6),
     ours("journal_disk_size_bytes"): always(100e9),
@@ -131,6 +132,7 @@ ILL: dict[str, list[dict[str, str]]] = {
     "NoojeeGatewayRegistryUnreadable": [{ours("registry_readable", **WORKER): always(0)}],
     "NoojeeGatewayUpstreamUnreachable": [{ours("upstream_reachable", **NOOJEE): always(0)}],
     "NoojeeGatewayAddressRefused": [{ours("upstream_allowed", **NOOJEE): always(0)}],
+    "NoojeeGatewayUpstreamBroken": [{ours("upstream_answering", **NOOJEE): always(0)}],
     "NoojeeGatewayKeyRefused": [{ours("credential_accepted", **NOOJEE, credential="everything"): always(0)}],
     "NoojeeGatewayJournalDiskFilling": [
         {ours("journal_disk_free_bytes"): always(9e9)},

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from installation import Gateway, Installation
     from noojee import Noojee
 
-STATES = ("upstream_reachable", "upstream_allowed", "credential_accepted")
+STATES = ("upstream_reachable", "upstream_allowed", "upstream_answering", "credential_accepted")
 
 
 def wait_for(gateway: Gateway, condition: Callable[[Scrape], object], what: str) -> Scrape:
@@ -42,6 +42,9 @@ def test_what_the_probes_find_is_told(installation: Installation, noojee: Noojee
         noojee.break_next("Time", "status", 403, times=100)
         refused = wait_for(gateway, lambda seen: seen.find("upstream_allowed") == [0.0], "the address is refused")
         noojee.forget("faults")
+        noojee.break_next("*", "status", 503, times=100)
+        broken = wait_for(gateway, lambda seen: seen.find("upstream_answering") == [0.0], "it is broken")
+        noojee.forget("faults")
         noojee.break_next("CampaignAPI/*", "status", 401, times=100)
         unaccepted = wait_for(
             gateway, lambda seen: seen.find("credential_accepted") == [0.0, 0.0], "the keys are not accepted"
@@ -59,7 +62,8 @@ def test_what_the_probes_find_is_told(installation: Installation, noojee: Noojee
     assert probed_at < ends_at
     assert abs(seen.total("upstream_clock_skew_seconds")) < 5
     assert (1, 1) == (seen.total("prober_running"), seen.total("probe_interval_seconds"))
-    assert [] == refused.find("credential_accepted")
+    assert [] == refused.find("credential_accepted") == refused.find("upstream_answering")
+    assert ([], []) == (broken.find("upstream_allowed"), broken.find("credential_accepted"))
     assert [1.0] == unaccepted.find("upstream_allowed")
     assert 0 == unaccepted.total("probe_rounds_total", result="failed")
     records = installation.journal("control")

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from noojee import Noojee
 
     from gateway.access.credential import Credential
+    from gateway.diagnosis.upstream_check import UpstreamState
+
+TEMPLATES = "CampaignAPI/getCampaignTemplateList"
 
 
 async def open_prober(installation: Installation) -> Prober:
@@ -46,6 +49,17 @@ async def open_prober(installation: Installation) -> Prober:
         timeouts=Timeouts(connect_seconds=2.0),
         clock=SystemClock(),
     )
+
+
+async def probe(installation: Installation) -> UpstreamState:
+    """
+    One round.
+    """
+    prober = await open_prober(installation)
+    try:
+        return (await prober.probe())["noojee"]
+    finally:
+        await prober.close()
 
 
 def test_a_round_tells_each_upstream_as_values_and_is_on_record(
@@ -85,6 +99,41 @@ def test_a_round_tells_each_upstream_as_values_and_is_on_record(
     assert 1 == caplog.text.count("refused this address")
 
 
+@pytest.mark.parametrize(
+    ("operation", "kind", "value", "told"),
+    [
+        ("Time", "status", 401, (False, None, {})),
+        ("Time", "status", 503, (None, False, {})),
+        ("Time", "reset_after", None, (None, False, {})),
+        ("Time", "redirect", "https://sign-in.example.com/", (None, False, {})),
+        ("Time", "body", "<html>Welcome</html>", (None, False, {})),
+        ("Time", "status", 429, (True, True, {"campaigns": True, "everything": True})),
+        (TEMPLATES, "status", 503, (True, False, {"campaigns": None, "everything": True})),
+        (TEMPLATES, "reset_after", None, (True, False, {"campaigns": None, "everything": True})),
+        (TEMPLATES, "status", 404, (True, True, {"campaigns": None, "everything": True})),
+        (TEMPLATES, "status", 429, (True, True, {"campaigns": None, "everything": True})),
+        (TEMPLATES, "status", 403, (True, True, {"campaigns": False, "everything": True})),
+        (TEMPLATES, "body", '{"code":-1,"message":"no"}', (True, True, {"campaigns": False, "everything": True})),
+        (TEMPLATES, "body", '{"code":0,"entities":[]}', (True, True, {"campaigns": False, "everything": True})),
+    ],
+)
+def test_a_value_says_what_was_learnt_and_no_more(
+    installation: Installation,
+    noojee: Noojee,
+    operation: str,
+    kind: str,
+    value: object,
+    told: tuple[bool | None, bool | None, dict[str, bool | None]],
+) -> None:
+    """
+    A Noojee that is broken, or silent, refuses no address and no key: that is a value of its own.
+    """
+    noojee.break_next(operation, kind, value)
+    state = asyncio.run(probe(installation))
+
+    assert told == (state.is_allowed, state.is_answering, state.keys)
+
+
 @pytest.mark.parametrize("who", ["prober", "check"])
 def test_a_key_that_is_taken_away_in_the_middle_of_a_round_is_not_sent(
     installation: Installation, noojee: Noojee, who: str
@@ -98,19 +147,12 @@ def test_a_key_that_is_taken_away_in_the_middle_of_a_round_is_not_sent(
             credentials.remove(desk, "campaigns")
             credentials.rotate(desk, "everything", key=Secret("7f0e1b52-1111-4222-8333-abcdefabcdef"))
 
-    async def probe() -> dict[str, bool | None]:
-        prober = await open_prober(installation)
-        try:
-            return dict((await prober.probe())["noojee"].keys)
-        finally:
-            await prober.close()
-
     with run_connect_proxy() as proxy:
         with installation.desk() as desk:
             upstreams.change(desk, "noojee", proxy=f"http://127.0.0.1:{proxy.port}")
         proxy.on_first = take_away  # the round has read all credentials before, and sent nothing
         if who == "prober":
-            assert {"campaigns": None, "everything": None} == asyncio.run(probe())
+            assert {"campaigns": None, "everything": None} == asyncio.run(probe(installation)).keys
         else:
             findings = check_installation(
                 **installation.settings, clock=SystemClock(), timeouts=Timeouts(connect_seconds=2.0), with_key=True
