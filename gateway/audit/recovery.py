@@ -27,7 +27,15 @@ if TYPE_CHECKING:
     from gateway.audit.event import Event
     from gateway.clock import Clock
 
-__all__ = ["RECOVERED", "Recovery", "recover", "recover_attempts", "recover_change", "recover_dead"]
+__all__ = [
+    "RECOVERED",
+    "Recovery",
+    "close_attempts",
+    "recover",
+    "recover_attempts",
+    "recover_change",
+    "recover_dead",
+]
 
 RECOVERED = "recovered"
 """The `reason` of every record with which recovery closes another."""
@@ -129,6 +137,18 @@ def recover_attempts(root: Path, own: Journal, tag: Tag) -> int:
     return _recover_stream(root, own, always=True, tag=tag) or 0
 
 
+def close_attempts(root: Path, own: Journal) -> int:
+    """
+    Close what `recover_attempts` would, for whoever holds the stream and does not probe. Writes nothing else.
+
+    Returns, Raises: As there.
+    """
+    intents = _find_unclosed(root, own.stream) or {}
+    if intents:
+        own.record_now(*_close(intents), may_use_reserve=True)
+    return len(intents)
+
+
 def _recover_stream(root: Path, journal: Journal, *, always: bool, tag: Tag) -> int | None:
     """
     Close a stream's open intents, then write `tag`: before that record nothing is open. Returns how many there were.
@@ -136,21 +156,32 @@ def _recover_stream(root: Path, journal: Journal, *, always: bool, tag: Tag) -> 
     Unless `always`, a stream that ends with such a record already is left alone, and the answer is None. A crash
     between the closures and the mark costs the next recovery the same reading again, and nothing else.
     """
-    try:
-        intents = _find_open(root / journal.stream)
-        if intents is None and not always:
-            return None
-        intents = intents or {}
-        if intents:
-            for stream in sorted(root.glob("worker-*")):
-                if stream.name != journal.stream:
-                    intents = _drop_closed(intents, stream)
-    except OSError as error:
-        raise StorageError(f"the journal's stream {journal.stream} cannot be read: {error.strerror}") from error
+    intents = _find_unclosed(root, journal.stream)
+    if intents is None and not always:
+        return None
+    intents = intents or {}
     mark: Event = {"tag": tag, "counts": {Outcome.UNKNOWN.value: len(intents)}}
-    closures = (close_intent(intent, Outcome.UNKNOWN, RECOVERED) for intent in intents.values())
-    journal.record_now(*closures, mark, may_use_reserve=True)
+    journal.record_now(*_close(intents), mark, may_use_reserve=True)
     return len(intents)
+
+
+def _find_unclosed(root: Path, stream: str) -> dict[Attempt, Mapping[str, Any]] | None:
+    """
+    As `_find_open`, without what another stream closes.
+    """
+    try:
+        intents = _find_open(root / stream)
+        if intents:
+            for other in sorted(root.glob("worker-*")):
+                if other.name != stream:
+                    intents = _drop_closed(intents, other)
+    except OSError as error:
+        raise StorageError(f"the journal's stream {stream} cannot be read: {error.strerror}") from error
+    return intents
+
+
+def _close(intents: Mapping[Attempt, Mapping[str, Any]]) -> list[Event]:
+    return [close_intent(intent, Outcome.UNKNOWN, RECOVERED) for intent in intents.values()]
 
 
 def _find_open(folder: Path) -> dict[Attempt, Mapping[str, Any]] | None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from gateway.administration.change import settle_changes
 from gateway.administration.desk import RESERVE_BYTES
 from gateway.audit.journal import Journal, StreamBusyError
+from gateway.audit.recovery import close_attempts
 from gateway.cli.timeouts import create_timeouts
 from gateway.clock import SystemClock
 from gateway.control_plane.plan import ControlPlanePlan, ProbePlan
@@ -88,9 +89,9 @@ class Addresses:
 
 def prepare(settings: Settings) -> None:
     """
-    Refuse keys and a registry that cannot be used, before anything listens; and close changes that a verb left open.
+    Refuse keys and a registry that cannot be used, before anything listens; and close what a killed verb left open.
 
-    A verb that is at work now closes its own.
+    That is a change, and the attempt of a `check` (law 2). A verb that is at work now closes its own.
 
     Raises:
         OperatorError: With what to do.
@@ -107,6 +108,7 @@ def prepare(settings: Settings) -> None:
         )
         try:
             settle_changes(journal, store)
+            close_attempts(settings.data_dir / "journal", journal)
         finally:
             journal.close()
 

@@ -255,15 +255,39 @@ def test_a_noojee_without_time_is_told_where_the_hash_method_needs_it(
     assert {"whitelist": False, "key": None, "clock": None} == summarise(check(installation))
 
 
-def test_an_attempt_that_a_killed_check_left_open_is_closed_by_the_next(installation: Installation) -> None:
+def leave_open(installation: Installation) -> None:
     """
-    As `unknown`, with the fields of its intent (law 2), before anything else is sent.
+    What a `check` leaves that was killed.
     """
     journal = open_admin_journal(installation.data_dir, node="test", clock=SystemClock())
     journal.record_now(
         {"tag": Tag.CALL_INTENDED, "subject": "noojee", "request_id": "r1", "attempt": 1, "operation": "Time"}
     )
     journal.close()
+
+
+def test_an_attempt_that_a_killed_check_left_open_is_closed_by_the_next_start(installation: Installation) -> None:
+    """
+    Once, and also where nobody checks again; a start that finds nothing open writes nothing to that stream.
+    """
+    leave_open(installation)
+    with installation.serve():
+        records = installation.journal("admin")
+    with installation.serve():
+        pass
+
+    assert records == installation.journal("admin")
+    closed = records[-1]
+    assert ("call.ended", "r1", "unknown", "recovered", "Time") == tuple(
+        closed[name] for name in ("tag", "request_id", "outcome", "reason", "operation")
+    )
+
+
+def test_an_attempt_that_a_killed_check_left_open_is_closed_by_the_next(installation: Installation) -> None:
+    """
+    As `unknown`, with the fields of its intent (law 2), before anything else is sent.
+    """
+    leave_open(installation)
     check(installation)
 
     records = installation.journal("admin")
