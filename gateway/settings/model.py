@@ -113,9 +113,13 @@ def _parse_networks(value: object) -> str | None:
     texts = value.replace(",", " ").split() if isinstance(value, str) else value
     if isinstance(texts, list) and texts and all(isinstance(each, str) for each in texts):
         try:
-            return " ".join(str(ipaddress.ip_network(each)) for each in texts)
+            networks = [ipaddress.ip_network(each) for each in texts]
         except ValueError:
             pass  # told below, without the value
+        else:
+            if any(network.prefixlen == 0 for network in networks):
+                raise ValueError("must not be every address, or any caller may say where it calls from")
+            return " ".join(map(str, networks))
     raise ValueError("must be networks without host bits, as in 10.0.0.0/8, with commas between them")
 
 
@@ -283,7 +287,7 @@ class Settings(BaseModel):
         Field(json_schema_extra={"type_text": "CIDRs, or a list in the file"}),
     ] = Field(default=None, json_schema_extra={"default_text": "nobody"})
     """The networks of the proxies before the gateway whose word is taken for a caller's address: `caller --from` and
-    the journal's `client` then go by it, and not by the proxy's own."""
+    the journal's `client` then go by it, and not by the proxy's own. Callers that sit in these networks are not told from the proxies."""
 
     forwarded_header: Literal["forwarded", "x-forwarded-for"] = "x-forwarded-for"
     """The header in which these proxies tell it. They must add to it or replace it, and never pass on a caller's own

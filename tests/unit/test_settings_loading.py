@@ -127,6 +127,14 @@ def test_the_master_key_is_found_in_the_credentials_directory_unless_named(
             "",
             "GATEWAY_TRUSTED_PROXIES: must be networks without host bits, as in 10.0.0.0/8, with commas between them.",
         ),
+        *(
+            (
+                "GATEWAY_TRUSTED_PROXIES",
+                f"10.0.0.0/8,{everybody}",
+                "GATEWAY_TRUSTED_PROXIES: must not be every address, or any caller may say where it calls from.",
+            )
+            for everybody in ("0.0.0.0/0", "::/0")
+        ),
         ("GATEWAY_DATA_DIR", "", "GATEWAY_DATA_DIR: must be a path and not empty."),
         ("GATEWAY_HOST", MARKED, "GATEWAY_HOST: must be an IP address, as in 127.0.0.1 or 0.0.0.0."),
         ("GATEWAY_ALLOW_PLAINTEXT", "true", "GATEWAY_ALLOW_PLAINTEXT: must be exactly yes, or not set."),
