@@ -287,7 +287,8 @@ class Settings(BaseModel):
         Field(json_schema_extra={"type_text": "CIDRs, or a list in the file"}),
     ] = Field(default=None, json_schema_extra={"default_text": "nobody"})
     """The networks of the proxies before the gateway whose word is taken for a caller's address: `caller --from` and
-    the journal's `client` then go by it, and not by the proxy's own. Callers that sit in these networks are not told from the proxies."""
+    the journal's `client` then go by it, and not by the proxy's own. Callers that sit in these networks are not told
+    from the proxies."""
 
     forwarded_header: Literal["forwarded", "x-forwarded-for"] = "x-forwarded-for"
     """The header in which these proxies tell it. They must add to it or replace it, and never pass on a caller's own
