@@ -172,8 +172,8 @@ class Change:
             else:
                 return self._journal
         self.warnings.append(
-            "The audit journal cannot be written, so the change is not on record yet: look at the journal's disk. The "
-            "next command that changes something will record it."
+            "The change is in force, but not on record yet, because the audit journal cannot be written: look at the "
+            "journal's disk. The next command that changes something will record it."
         )
         return None
 

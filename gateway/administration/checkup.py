@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["NETWORK_CHECKS", "check_installation", "skip"]
 
+_PAUSE_SECONDS = 0.2
+
 NETWORK_CHECKS = (Check.DNS, Check.TCP, Check.PROXY, Check.TLS, Check.WHITELIST, Check.KEY, Check.CLOCK)
 
 
@@ -93,6 +95,8 @@ async def _check_upstreams(desk: Desk, timeouts: Timeouts, *, is_writable: bool,
             yield journal
         finally:
             await asyncio.to_thread(journal.close)
+            # A verb that waits for the stream looks now and then: without a pause it would wait until all is checked.
+            await asyncio.sleep(_PAUSE_SECONDS)
 
     async def find_credential(name: str) -> Credential | None:
         # Whoever holds the stream keeps all verbs from changing anything: what is read then is so until it is sent.

@@ -36,6 +36,7 @@ __all__ = [
     "create_tls_context",
     "find_file_system",
     "lock_serving",
+    "read_run_dir",
 ]
 
 _MOUNT_TABLE = Path("/proc/self/mountinfo")
@@ -65,6 +66,8 @@ def check_data_folder(data_dir: Path, *, mount_table: Path = _MOUNT_TABLE) -> No
     if not stat.S_ISDIR(found.st_mode):
         _refuse_folder(f"{data_dir} is not a folder. Set GATEWAY_DATA_DIR to the data folder.")
     _check_file_system(data_dir, mount_table)
+    if (data_dir / "journal").exists():  # it may be a file system of its own
+        _check_file_system(data_dir / "journal", mount_table)
     if found.st_uid != os.geteuid():
         _refuse_folder(f"The data folder {data_dir} belongs to {_name_user(found.st_uid)}. {_advise_owner(data_dir)}")
     _check_keys(data_dir)
@@ -220,9 +223,31 @@ class ServingLock:
         return f"<ServingLock {self._path}, {'held' if self._descriptor is not None else 'given up'}>"
 
 
-def lock_serving(data_dir: Path) -> ServingLock:
+def read_run_dir(data_dir: Path) -> Path | None:
+    """
+    The run folder of whoever serves from a data folder, as it stands in the lock file; None when nobody does.
+    """
+    try:
+        descriptor = os.open(data_dir / "serve.lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        told = os.read(descriptor, 4096)
+        return Path(os.fsdecode(told)) if told else None
+    else:
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def lock_serving(data_dir: Path, run_dir: Path | None = None) -> ServingLock:
     """
     Takes the lock on `<data>/serve.lock` without waiting. Call it after any fork: a child would hold it too.
+
+    Args:
+        run_dir: Where the workers will be told of changes: a verb with another setting finds it here.
 
     Raises:
         OperatorError: `already_running`, or `data_dir_unusable` when the file cannot be opened.
@@ -242,6 +267,9 @@ def lock_serving(data_dir: Path) -> ServingLock:
                 f"Another `noojee-gateway serve` runs on {data_dir}. Stop it first, or set GATEWAY_DATA_DIR to another "
                 "folder.",
             ) from None
+        os.ftruncate(descriptor, 0)
+        if run_dir is not None:
+            os.pwrite(descriptor, os.fsencode(run_dir.absolute()), 0)
         stack.pop_all()
     return ServingLock(descriptor, path)
 
@@ -254,8 +282,8 @@ def _check_file_system(path: Path, mount_table: Path) -> None:
     kind = find_file_system(path.resolve(), text)
     if kind is not None and (kind in _REMOTE_FILE_SYSTEMS or kind.startswith("fuse")):
         _refuse_folder(
-            f"The data folder {path} is on a {kind} file system, where a write may be lost and a lock may not hold. "
-            "Set GATEWAY_DATA_DIR to a folder on a local disk."
+            f"The folder {path} is on a {kind} file system, where a write may be lost and a lock may not hold. "
+            "Set GATEWAY_DATA_DIR to a folder on a local disk, with its journal on one, too."
         )
 
 

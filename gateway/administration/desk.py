@@ -176,6 +176,7 @@ class Desk:
         try:
             journal = open_admin_journal(self.data_dir, node=self.node, clock=self.clock)
         except OperatorError as error:
+            # Not when it is busy: another verb may be about to write a row that it read before, and would undo this.
             if may_go_unrecorded and error.reason is OperatorReason.JOURNAL_UNAVAILABLE:
                 return None
             raise
@@ -194,12 +195,20 @@ class Desk:
             raise
         return journal
 
+    def find_run_dir(self) -> Path:
+        """
+        Where the workers that serve from this data folder are told: their own run folder, whatever ours is set to.
+        """
+        from gateway.administration.data_folder import read_run_dir
+
+        return read_run_dir(self.data_dir) or self.run_dir
+
     def _tell(self, change: Change, *, awaits_workers: bool) -> None:
         from gateway.administration.workers import tell_workers
 
         with _registry_errors():
             version = self._store.version()
-        silent = tell_workers(self.run_dir, version)
+        silent = tell_workers(self.find_run_dir(), version)
         sentences = list(change.warnings)
         reason = OperatorReason.JOURNAL_UNAVAILABLE
         if silent and awaits_workers:

@@ -196,7 +196,7 @@ def _check_writable(desk: Desk, credentials_dir: Path | None, what: str, *, is_p
 
 
 def _check_workers(desk: Desk, version: int) -> None:
-    silent = find_without_version(desk.run_dir, version)
+    silent = find_without_version(desk.find_run_dir(), version)
     if silent:
         raise OperatorError(
             OperatorReason.NOT_ACKNOWLEDGED,

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from gateway import __version__
 from gateway.cli.output import print_error
 from gateway.cli.parser import Parser, UsageError
+from gateway.cli.streams import flush_output, open_streams
 from gateway.errors import EXIT_UNEXPECTED, OperatorError, OperatorReason, StorageError
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ _MODULES = {
 The first word of a command -> the file here that declares it; in the order in which the help shows them.
 """
 
+_UNTIL_ENDED = frozenset({"serve", "demo", "simulate"})
 _INTERRUPTED = 130  # 128 + SIGINT, as shells tell it
 
 
@@ -69,13 +71,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         # module by module, which takes a fifth of a verb's whole time.
         atexit.register(gc.freeze)
     words = list(sys.argv[1:] if argv is None else argv)
+    if argv is None and words[:1] and words[0] in _UNTIL_ENDED:
+        _end_when_told()
     as_json = "--json" in words
     os.umask(0o077)  # whatever a verb makes is its owner's alone
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a login may hold what this terminal cannot show
     try:
+        open_streams()
         code = _run(words)
-        sys.stdout.flush()
+        flush_output()
     except (UsageError, OperatorError, StorageError) as error:
         return _tell_refusal(error, as_json=as_json)
     except KeyboardInterrupt:
@@ -88,6 +93,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         _print_unexpected(error, as_json=as_json)
         return EXIT_UNEXPECTED
     return code
+
+
+def _end_when_told() -> None:
+    """
+    Until a verb that runs until it is told to end hears its signals itself: it has made nothing yet, and ends with 0.
+    """
+    import signal
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: os._exit(0))
 
 
 def create_parser(words: Sequence[str] = ()) -> Parser:

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> NoReturn:
     check_run_dir(settings.run_dir)
     check_listening(settings, inherited.getsockname()[0] if inherited is not None else None)
     check_reserve(settings.data_dir, settings.journal_reserve)
-    with lock_serving(settings.data_dir) as lock:
+    with lock_serving(settings.data_dir, settings.run_dir) as lock:
         prepare(settings)
         with (
             inherited or bind(settings.host, settings.port, "GATEWAY_PORT") as callers,

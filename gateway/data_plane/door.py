@@ -134,8 +134,12 @@ class Door(asyncio.Protocol):
         """
         self._has_eof = True
         self._tell_left()
-        is_owed_an_answer = self._phase is _Phase.CALL or self._phase is _Phase.FLUSH
-        return is_owed_an_answer and self._wire.can_half_close
+        if not self._wire.can_half_close:
+            return False
+        if self._phase is _Phase.HEAD:
+            self._refuse_half_a_head()
+            return True
+        return self._phase is _Phase.CALL or self._phase is _Phase.FLUSH
 
     def connection_lost(self, exc: Exception | None) -> None:
         """
@@ -369,7 +373,9 @@ class Door(asyncio.Protocol):
             self._deadline.set(self._bounds.keep_alive_seconds)
             if self._hall.draining:
                 self.close_if_idle()
-        if self._has_eof and (self._phase is _Phase.IDLE or self._phase is _Phase.HEAD):
+        if self._has_eof and self._phase is _Phase.HEAD:
+            self._refuse_half_a_head()
+        elif self._has_eof and self._phase is _Phase.IDLE:
             self._close(self._bounds.stalled_seconds)
 
     def _let_wait(self) -> None:
@@ -413,6 +419,12 @@ class Door(asyncio.Protocol):
         answer = Answer(self, create_request_id(), method=method, http_version="1.1")
         answer.refuse_now(refusal)
         self._linger()
+
+    def _refuse_half_a_head(self) -> None:
+        """
+        Its rest will not come: told, because whoever closed its sending side alone can hear it (law 7).
+        """
+        self._refuse(CallerError(Reason.REQUEST_MALFORMED, "The request ended before its head was complete."))
 
     def _leave(self) -> None:
         """

@@ -102,6 +102,17 @@ def test_a_remote_file_system_is_refused(tmp_path: Path, kind: str) -> None:
         assert OperatorReason.DATA_DIR_UNUSABLE is caught.value.reason
 
 
+def test_a_journal_on_a_remote_file_system_is_refused(tmp_path: Path) -> None:
+    """
+    It may be a file system of its own.
+    """
+    table = tmp_path / "mountinfo"
+    (tmp_path / "journal").mkdir()
+    table.write_text(LOCAL + mount(str(tmp_path / "journal"), "nfs4"))
+    with pytest.raises(OperatorError, match="journal is on a nfs4 file system"):
+        check_data_folder(tmp_path, mount_table=table)
+
+
 def test_a_local_folder_is_accepted_and_so_is_one_where_no_table_tells(tmp_path: Path) -> None:
     """
     Only what is known to be remote is refused; macOS has no mount table to read.

@@ -9,15 +9,15 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from admin_office import Office
 
 from gateway.administration import callers, credentials, tokens
+from gateway.administration.data_folder import lock_serving
 from gateway.administration.workers import tell_workers
 from gateway.errors import OperatorError, OperatorReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from admin_office import Office
 
     from gateway.administration.desk import Desk
 
@@ -79,6 +79,21 @@ def test_a_verb_that_grants_does_not_fail_for_a_silent_worker(
     monkeypatch.setattr(tell_workers, "__kwdefaults__", {"timeout_seconds": 0.2})
     with contextlib.closing(office.listen("worker-0.sock", _be_silent)) as worker:
         callers.add(desk, "new", networks=(), query_token_allowed=True)
+
+    assert 1 == len(worker.lines)
+
+
+def test_workers_are_told_in_their_own_run_folder(
+    office: Office, desk: Desk, tmp_path_factory: TempPathFactory
+) -> None:
+    """
+    A verb whose GATEWAY_RUN_DIR differs from that of `serve` finds it in the lock that serving holds, not afterwards.
+    """
+    theirs = Office(office.data_dir, tmp_path_factory.mktemp("r"))
+    with contextlib.closing(theirs.listen("worker-0.sock", _echo)) as worker:
+        with lock_serving(office.data_dir, theirs.run_dir):
+            callers.disable(desk, "crm")
+        callers.enable(desk, "crm")
 
     assert 1 == len(worker.lines)
 

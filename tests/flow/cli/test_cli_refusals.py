@@ -5,10 +5,13 @@ What keeps a verb or `serve` from starting: each told through the process, with 
 from __future__ import annotations
 
 import errno
+import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -176,3 +179,64 @@ def test_a_journal_that_may_not_be_entered_is_told(cli: CommandLine, monkeypatch
 
     assert (1, "journal_unavailable") == (done.code, done.error["reason"])
     assert "cannot be read: Permission denied. Be a user who may read it." in done.error["detail"]
+
+
+def test_closed_streams_are_told(cli: CommandLine) -> None:
+    """
+    Nothing to read is an empty key; nothing to write to is refused before anything is done; a full one is told.
+    """
+    program = f"{sys.executable} -m gateway"
+    lines = {
+        f"{program} credential add x --upstream noojee --kind global --json <&-": (1, "invalid", "was empty"),
+        f"{program} caller add closed --json >&-": (1, "invalid", "Nothing was done"),
+        f"{program} caller add full --json >/dev/full": (1, "invalid", "was carried out"),
+    }
+    for line, (code, reason, told) in lines.items():
+        done = subprocess.run(
+            ["/bin/sh", "-c", line],
+            capture_output=True,
+            text=True,
+            cwd=cli.folder,
+            env=cli.environment(),
+            timeout=60,
+            check=False,
+        )
+        error = json.loads(done.stderr)["error"]
+
+        assert (code, reason) == (done.returncode, error["reason"]), line
+        assert told in error["detail"]
+    names = [each["name"] for each in cli.run("caller list --json").value]
+    assert ("full" in names, "closed" in names) == (True, False)
+
+
+@pytest.mark.parametrize("verb", ["serve", "demo", "simulate"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_who_is_ended_while_it_starts_ends_with_0(cli: CommandLine, verb: str, number: signal.Signals) -> None:
+    """
+    At any moment from its first own step on, whatever it has loaded by then.
+    """
+    settings = {"GATEWAY_PORT": "0", "GATEWAY_ADMIN_PORT": "0", "GATEWAY_RUN_DIR": str(cli.folder / "r")}
+    for seconds in (0.12, 0.25, 0.5, 1.0):
+        with subprocess.Popen(
+            [sys.executable, "-c", _START, verb],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=cli.folder,
+            env=cli.environment(settings),
+        ) as process:
+            assert process.stdout is not None
+            assert b"begins\n" == process.stdout.readline()
+            time.sleep(seconds)
+            process.send_signal(number)
+            _, told = process.communicate(timeout=60)
+
+        assert (0, False) == (process.returncode, b"Traceback" in told), seconds
+
+
+_START = """
+import sys
+import gateway.cli.main
+print("begins", flush=True)
+sys.exit(gateway.cli.main.main())
+"""

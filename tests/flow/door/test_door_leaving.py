@@ -170,7 +170,7 @@ def test_a_call_that_is_cancelled_before_it_began_is_answered(open_house: OpenHo
 
 def test_a_half_closed_caller_gets_its_answers(open_house: OpenHouse) -> None:
     """
-    A FIN counts as leaving, but what is answered all the same arrives, for pipelined requests too; then the end.
+    A FIN counts as leaving, but what is answered all the same arrives, for pipelined requests too, and for half a head.
     """
 
     async def handle(call: Call, answer: Answer) -> None:
@@ -185,7 +185,26 @@ def test_a_half_closed_caller_gets_its_answers(open_house: OpenHouse) -> None:
         caller.socket.shutdown(socket.SHUT_WR)
 
         assert [b"/1", b"/2"] == [caller.read_reply().body, caller.read_reply().body]
+        refused = caller.read_reply()
+        assert (400, "request_malformed") == (refused.status, json.loads(refused.body)["reason"])
         assert b"" == caller.read_to_end()
+
+
+def test_half_a_head_and_then_the_end_is_told(open_house: OpenHouse, tls: Contexts) -> None:
+    """
+    A refusal like that of half a body, where one side can be closed alone; over TLS it cannot, and nobody is there.
+    """
+    for contexts, expected in ((None, b"HTTP/1.1 400 "), (tls, b"")):
+        house = open_house(tls=contexts)
+        with house.connect() as caller:
+            caller.send(b"POST /x HTTP/1.1\r\nHost: a\r\n")
+            house.wait_for_doors(1, "HEAD")
+            if contexts is None:
+                caller.socket.shutdown(socket.SHUT_WR)
+                assert expected == caller.read_to_end()[:13]
+            else:
+                caller.socket.unwrap()  # type: ignore[attr-defined]  # it is a TLS socket here
+        house.wait_for_doors(0)
 
 
 def test_above_the_cap_a_connection_gets_503(open_house: OpenHouse, tls: Contexts) -> None:
