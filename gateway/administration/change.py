@@ -12,10 +12,9 @@ that finds the journal writable puts it on record: late, but not lost.
 from __future__ import annotations
 
 import json
-import os
-import pwd
 from typing import TYPE_CHECKING, cast
 
+from gateway.administration.actor import find_actor
 from gateway.audit.event import Tag
 from gateway.audit.recovery import recover_change
 from gateway.clock import create_request_id, render_instant
@@ -31,20 +30,10 @@ if TYPE_CHECKING:
     from gateway.registry.store import Store
     from gateway.registry.transaction import Transaction
 
-__all__ = ["Change", "find_actor", "settle_changes"]
+__all__ = ["Change", "settle_changes"]
 
 _LATE = "recorded_late"
 """The `reason` of an event whose change was made while the journal could not be written."""
-
-
-def find_actor() -> str:
-    """
-    Who changes something: the name of the effective user, `uid:N` where it has none.
-    """
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return f"uid:{os.geteuid()}"
 
 
 def settle_changes(journal: Journal, store: Store) -> None:

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
-from gateway.administration.change import find_actor
+from gateway.administration.actor import find_actor
 from gateway.administration.checkup_files import check_files, tell_error
 from gateway.administration.checkup_journal import check_journal
 from gateway.administration.checkup_registry import check_registry

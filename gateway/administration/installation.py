@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway import durable
-from gateway.administration.change import find_actor, settle_changes
+from gateway.administration.actor import find_actor
+from gateway.administration.change import settle_changes
 from gateway.administration.desk import open_admin_journal
 from gateway.audit.event import Tag
 from gateway.audit.recovery import recover_change

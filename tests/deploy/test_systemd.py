@@ -168,3 +168,36 @@ def test_the_command_hands_every_word_on_as_it_is(folder: Path, tmp_path: Path, 
 
     assert "/opt/noojee-gateway/bin/noojee-gateway\ncaller\nadd\na b\n--from\n*\n" == done.stdout
     assert (1, 2) == (run("caller", "list", user="1000").returncode, run("serve").returncode)
+
+
+@pytest.mark.skipif(shutil.which("sh") is None, reason="there is no shell here")
+@pytest.mark.parametrize(
+    ("login_uid", "sudo_uid", "told"),
+    [("1000", "1001", "1000"), ("4294967295", "1001", "1001"), ("4294967295", None, "0"), (None, None, "0")],
+)
+def test_the_command_hands_over_who_called(
+    login_uid: str | None,
+    sudo_uid: str | None,
+    told: str,
+    folder: Path,
+    tmp_path: Path,
+    environment: Mapping[str, str],
+) -> None:
+    """
+    The kernel's word goes before sudo's, and without either it was root.
+    """
+    programs = {
+        "systemd-run": 'printf "%s\\n" "$@"',
+        "id": "echo 0",
+        "cat": f"echo {login_uid}" if login_uid is not None else "exit 1",
+    }
+    for name, does in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / name).chmod(0o755)
+    settings = {"PATH": f"{tmp_path}:{environment['PATH']}"} | ({"SUDO_UID": sudo_uid} if sudo_uid else {})
+    command = ["/bin/sh", str(folder / "noojee-gateway"), "caller", "list"]
+    kept = {name: value for name, value in environment.items() if name != "SUDO_UID"}
+    done = subprocess.run(command, env={**kept, **settings}, capture_output=True, text=True, check=False)
+
+    assert (0, "") == (done.returncode, done.stderr)
+    assert f"--property=SetCredential=operator:{told}" in done.stdout.splitlines()

@@ -17,9 +17,9 @@ import pytest
 from admin_office import GLOBAL_KEY, USER_KEY, Office
 
 from gateway import durable
-from gateway.administration import callers, change, credentials, grants, tokens, upstreams
+from gateway.administration import callers, credentials, grants, tokens, upstreams
 from gateway.administration import desk as desk_module
-from gateway.administration.change import find_actor
+from gateway.administration.actor import find_actor
 from gateway.audit.journal import Journal
 from gateway.errors import OperatorError, OperatorReason, StorageError
 from gateway.evidence.verify import verify
@@ -414,15 +414,6 @@ def test_verbs_at_once_come_one_after_another(office: Office) -> None:
     versions = [record["policy_version"] for record in records[1::2]]
     assert list(range(versions[0], versions[0] + 8)) == versions
     assert verify(office.data_dir / "journal").first_bad is None
-
-
-def test_the_actor_is_the_effective_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    """
-    By name, by number where there is none.
-    """
-    monkeypatch.setattr(os, "geteuid", lambda: 3_999_999_999)
-
-    assert "uid:3999999999" == change.find_actor()
 
 
 def test_an_event_of_the_largest_change_fits_a_line(office: Office, desk: Desk) -> None:
