@@ -11,6 +11,7 @@ from gateway.cli.parser import add_verb
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
     from gateway.cli.parser import Nouns, SettingsLoader
 
@@ -50,6 +51,19 @@ def _init(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
     print_change(args, done, f"{done['data_dir']}: {what}")
     if created and not args.json:
         print_note(
-            f"Keep a copy of {settings.master_key_file} away from this machine: without it no stored key can be opened."
+            f"{_find_what_to_keep(settings.master_key_file)} away from this machine: without it no stored key can be "
+            "opened."
         )
     return 0
+
+
+def _find_what_to_keep(master_key_file: Path) -> str:
+    """
+    The file of the master key, and no path that is gone when this command has ended.
+    """
+    from gateway.settings.sources import find_credentials_dir
+
+    folder = find_credentials_dir()
+    if folder is not None and master_key_file.absolute().is_relative_to(folder.absolute()):
+        return "The master key came as a credential of systemd. Keep a copy of the file that it comes from"
+    return f"Keep a copy of {master_key_file}"

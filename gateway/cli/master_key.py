@@ -6,8 +6,6 @@ Law 3: no verb prints or takes one; versions are numbers.
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gateway.cli.desk import open_desk
@@ -49,26 +47,20 @@ def add_parser(nouns: Nouns) -> None:
 
 def _rotate(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
     from gateway.administration import keys
+    from gateway.settings.sources import find_credentials_dir
 
     with open_desk(load_settings) as desk:
-        rotated = keys.rotate(desk, credentials_dir=_find_credentials_dir())
+        rotated = keys.rotate(desk, credentials_dir=find_credentials_dir())
     print_change(args, rotated, f"everything is sealed under version {rotated['version']} of the master key")
     return 0
 
 
 def _prune(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
     from gateway.administration import keys
+    from gateway.settings.sources import find_credentials_dir
 
     with open_desk(load_settings) as desk:
-        pruned = keys.prune(desk, credentials_dir=_find_credentials_dir())
+        pruned = keys.prune(desk, credentials_dir=find_credentials_dir())
     sentence = f"version {pruned['version']} is the only one left" if pruned["removed"] else "nothing to prune"
     print_change(args, pruned, sentence)
     return 0
-
-
-def _find_credentials_dir() -> Path | None:
-    """
-    Where systemd keeps the credentials of the unit that we run in (systemd.exec(5)).
-    """
-    folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    return Path(folder) if folder else None

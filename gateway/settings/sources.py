@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
-__all__ = ["check_environment", "load_settings", "read_secret_file"]
+__all__ = ["check_environment", "find_credentials_dir", "load_settings", "read_secret_file"]
 
 # What Kubernetes puts into every container for a Service whose name starts with "gateway".
 _SERVICE_LINK_NAME = re.compile(
@@ -107,10 +107,18 @@ class _CredentialsDirectory(_Source):
     """
 
     def __call__(self) -> dict[str, Any]:
-        folder = os.environ.get("CREDENTIALS_DIRECTORY")
-        if folder and (path := Path(folder) / "master.key").exists():
+        folder = find_credentials_dir()
+        if folder is not None and (path := folder / "master.key").exists():
             return {"master_key_file": path}
         return {}
+
+
+def find_credentials_dir() -> Path | None:
+    """
+    Where systemd keeps the credentials of the unit that we run in (systemd.exec(5)): copies, for as long as it runs.
+    """
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    return Path(folder) if folder else None
 
 
 def load_settings() -> Settings:

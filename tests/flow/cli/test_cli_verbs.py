@@ -4,6 +4,7 @@ The verbs as transcripts: what an operator types, and what is answered.
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import subprocess
@@ -33,6 +34,35 @@ def test_init_makes_a_private_folder_and_never_replaces_a_key(bare: CommandLine)
     assert key == (bare.data_dir / "master.key").read_bytes()
     assert f"{bare.data_dir}: nothing to do\n" == plain.out
     assert [] == [path for path in [bare.data_dir, *bare.data_dir.rglob("*")] if path.stat().st_mode & 0o077]
+
+
+def test_init_names_the_file_of_the_master_key_to_keep(bare: CommandLine) -> None:
+    """
+    On standard error, and not a second time.
+    """
+    first = bare.run("init")
+    second = bare.run("init")
+
+    advice = (
+        f"Keep a copy of {bare.data_dir}/master.key away from this machine: without it no stored key can be opened."
+    )
+    assert (f"{advice}\n", "") == (first.err, second.err)
+
+
+def test_init_names_no_file_that_is_gone_with_its_unit(bare: CommandLine) -> None:
+    """
+    A master key that systemd hands over lies below `CREDENTIALS_DIRECTORY` as long as the command runs.
+    """
+    folder = bare.folder / "credentials"
+    folder.mkdir(mode=0o700)
+    (folder / "master.key").write_text(f"1 {base64.b64encode(bytes(32)).decode()}\n")
+    (folder / "master.key").chmod(0o400)
+    environment = bare.environment
+    bare.environment = lambda extra=None: environment(extra) | {"CREDENTIALS_DIRECTORY": str(folder)}  # type: ignore[method-assign]  # as in a unit
+    done = bare.run("init")
+
+    assert (0, False) == (done.code, str(folder) in done.out + done.err)
+    assert done.err.startswith("The master key came as a credential of systemd. Keep a copy of the file that it comes ")
 
 
 def test_callers_are_added_changed_and_removed(cli: CommandLine) -> None:
