@@ -249,6 +249,21 @@ def test_one_file_sets_a_node_up(repository: Path, compose: Mapping[str, Any]) -
     assert all((repository / name).exists() for name in told["COMPOSE_FILE"].split(":"))
 
 
+def test_the_compose_file_begins_with_the_steps_of_readme(repository: Path) -> None:
+    """
+    In their order, and none left out: `up` without `init` before it would end at once, again and again.
+    """
+    [block] = re.findall(
+        r"^```sh docker\n(cp .*?)^```$", (repository / "README.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+    steps = [line for line in block.splitlines() if line.split()[2] in {"build", "run", "up"}]
+    head = (repository / "docker-compose.yml").read_text().partition("\nname:")[0]
+    told = [line.strip("# ") for line in head.splitlines()]
+
+    assert 3 == len(steps)
+    assert steps == [line for line in told if line in steps]
+
+
 def test_the_demo_needs_no_file_and_no_secret(repository: Path, compose: Mapping[str, Any]) -> None:
     """
     It is asked for by its profile, and what it runs is in the repository.
