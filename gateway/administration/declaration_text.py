@@ -21,9 +21,19 @@ from gateway.errors import OperatorError, OperatorReason
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+    from typing import BinaryIO
 
-__all__ = ["Plain", "parse_toml", "parse_yaml", "read_document", "render_toml", "render_yaml"]
+__all__ = [
+    "Plain",
+    "parse_toml",
+    "parse_yaml",
+    "read_document",
+    "read_document_from",
+    "render_toml",
+    "render_yaml",
+]
 
+_SUFFIXES = {".toml": "toml", ".yaml": "yaml", ".yml": "yaml"}
 
 _SIZE_LIMIT_BYTES = 4 * 1024 * 1024
 """A caller with a few grants takes some 500 bytes: room for thousands."""
@@ -43,32 +53,56 @@ class Plain(str):
     __slots__ = ()
 
 
-def read_document(path: Path) -> dict[str, Any]:
+def read_document(path: Path, form: str | None = None) -> dict[str, Any]:
     """
-    A document's values, unchecked. Its name says which of the two it is.
+    A document's values, unchecked.
+
+    Args:
+        form: `toml` or `yaml`; else the file's name says which it is.
 
     Raises:
         OperatorError: `invalid`, when it cannot be read, or is not what its name says.
     """
-    parse = {".toml": parse_toml, ".yaml": parse_yaml, ".yml": parse_yaml}.get(path.suffix)
-    if parse is None:
-        raise _refuse("The document's name must end in .toml, .yaml or .yml, which says how to read it.")
+    form = form or _SUFFIXES.get(path.suffix)
+    if form is None:
+        raise _refuse(
+            "The document's name must end in .toml, .yaml or .yml, which says how to read it, or --format must say it."
+        )
+    name = f"The document {path}"
     try:
-        with path.open("rb") as file:
-            data = file.read(_SIZE_LIMIT_BYTES + 1)
+        file = path.open("rb")
     except OSError as error:
-        raise _refuse(f"The document {path} cannot be read: {durable.describe(error)}.") from None
-    if len(data) > _SIZE_LIMIT_BYTES:
-        raise _refuse(f"The document {path} is larger than 4 MiB.")
+        raise _refuse(f"{name} cannot be read: {durable.describe(error)}.") from None
+    with file:
+        return read_document_from(file, form, name)
+
+
+def read_document_from(file: BinaryIO, form: str, name: str) -> dict[str, Any]:
+    """
+    The same of what is open already.
+
+    Args:
+        form: `toml` or `yaml`.
+        name: Begins the sentence that says what is wrong with it.
+
+    Raises:
+        OperatorError: As for `read_document`.
+    """
     try:
-        return parse(data.decode("utf-8"))
+        data = file.read(_SIZE_LIMIT_BYTES + 1)
+    except OSError as error:
+        raise _refuse(f"{name} cannot be read: {durable.describe(error)}.") from None
+    if len(data) > _SIZE_LIMIT_BYTES:
+        raise _refuse(f"{name} is larger than 4 MiB.")
+    try:
+        return (parse_toml if form == "toml" else parse_yaml)(data.decode("utf-8"))
     except UnicodeDecodeError:
         reason = "is not UTF-8"
     except RecursionError:
         reason = "is nested too deeply"
     except ValueError as error:
         reason = str(error)  # of our own writing
-    raise _refuse(f"The document {path} {reason}.")
+    raise _refuse(f"{name} {reason}.")
 
 
 def parse_toml(text: str) -> dict[str, Any]:
