@@ -43,13 +43,24 @@ for tool in debootstrap unshare nsenter ip; do
 done
 root=$storage/machine
 control=/sys/fs/cgroup
+present='' outer='' first=''
 
+# Runs a command and waits for it. Not in the foreground: a signal would be heard only when the command has ended.
+run() {
+    "$@" &
+    present=$!
+    wait "$present"
+}
+
+# Under another name until it is whole; and what debootstrap mounts and starts is gone when it is ended.
 make_machine() {
     install -d -m 0755 "$storage"
+    rm -rf "$root.new"
     # shellcheck disable=SC2086 # no mirror is no word
-    debootstrap --variant=minbase \
-        --include=systemd,systemd-sysv,dbus,python3,python3-venv,curl,openssl,iproute2,procps bookworm "$root" ${DEBIAN_MIRROR:-}
-    echo machine > "$root/etc/hostname"
+    run unshare --mount --pid --fork --mount-proc --kill-child debootstrap --variant=minbase \
+        --include=systemd,systemd-sysv,dbus,python3,python3-venv,curl,openssl,iproute2,procps bookworm "$root.new" ${DEBIAN_MIRROR:-}
+    echo machine > "$root.new/etc/hostname"
+    mv "$root.new" "$root"
 }
 
 clean_machine() {
@@ -71,9 +82,11 @@ enter_group() {
 }
 
 leave() {
-    kill -KILL "$outer" 2> /dev/null || true
-    wait "$outer" 2> /dev/null || true
-    while [ -n "${first:-}" ] && kill -0 "$first" 2> /dev/null; do sleep 0.1; done
+    for process in $present $outer; do
+        kill -KILL "$process" 2> /dev/null || true
+        wait "$process" 2> /dev/null || true
+    done
+    while [ -n "$first" ] && kill -0 "$first" 2> /dev/null; do sleep 0.1; done
     for hierarchy in "$control" "$control/systemd" "$control/unified"; do
         if [ -d "$hierarchy/noojee-gateway-machine" ]; then
             find "$hierarchy/noojee-gateway-machine" -depth -type d -exec rmdir {} + 2> /dev/null || true
@@ -116,21 +129,24 @@ pivot_root . was
 exec chroot . sh -c "umount -l /was; mount --make-rshared /; ip link set lo up; export container=other; exec /lib/systemd/systemd"
 '
 
+trap leave EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
 [ -d "$root" ] || make_machine
 clean_machine
 (enter_group && exec unshare --mount --pid --fork --net --uts --ipc --cgroup --kill-child sh -c "$boot" sh "$root" < /dev/null > "$storage/boot.log" 2>&1) &
 outer=$!
-trap leave EXIT
 until first=$(pgrep -P "$outer" -x systemd); do
     kill -0 "$outer" 2> /dev/null || { cat "$storage/boot.log" >&2; fail "the machine did not boot"; }
     sleep 0.1
 done
 
+# Becomes a command inside the machine, in its root folder: for a process of its own, which `run` and a pipe give.
 enter() {
-    nsenter --target "$first" --mount --pid --net --uts --ipc --cgroup --root --wd=/ \
+    exec nsenter --target "$first" --mount --pid --net --uts --ipc --cgroup --root --wd \
         env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb "$@"
 }
 
-until enter systemctl is-system-running --wait > /dev/null 2>&1 || enter systemctl is-system-running 2> /dev/null | grep -q degraded; do sleep 0.2; done
-cd /
-enter sh /root/try-inside.sh "$socket"
+until run enter systemctl is-system-running --wait > /dev/null 2>&1 || enter systemctl is-system-running 2> /dev/null | grep -q degraded; do sleep 0.2; done
+run enter sh /root/try-inside.sh "$socket"

@@ -7,19 +7,21 @@ process, is not here: docs/recorded-runs/ has what came of that.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from installation import wait_until
 
 from gateway.cli.node import _END_MARGIN_SECONDS
 from gateway.settings.model import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 _EXPOSURE_LIMIT = 2.0
 _NEEDS_ANALYZE = pytest.mark.skipif(
@@ -201,3 +203,44 @@ def test_the_command_hands_over_who_called(
 
     assert (0, "") == (done.returncode, done.stderr)
     assert f"--property=SetCredential=operator:{told}" in done.stdout.splitlines()
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not os.access("/sys/fs/cgroup", os.W_OK), reason="the script needs root and control groups"
+)
+@pytest.mark.parametrize("at_work", ["debootstrap", "systemctl", "try-inside.sh"])
+def test_a_trial_that_is_ended_leaves_no_machine_running(
+    at_work: str, folder: Path, tmp_path: Path, environment: Mapping[str, str]
+) -> None:
+    """
+    With tools that only wait or do nothing, ended by SIGTERM whatever it waits for.
+    """
+    begun = tmp_path / "begun"
+    waits = f"case $* in *{at_work}*) echo $$ >> {begun}; exec sleep 600;; esac"
+    programs = {
+        # The machine's first process waits as long as it is let; what makes a machine only makes its folders.
+        "unshare": f"case $* in *--net*) echo $$ >> {tmp_path}/machine; exec sleep 600;; esac\n{waits}\n"
+        f"mkdir -p {tmp_path}/storage/machine.new/etc {tmp_path}/storage/machine.new/root",
+        "nsenter": waits,
+        "pgrep": 'echo "$2"',
+        "debootstrap": "",
+        "ip": "",
+    }
+    (tmp_path / "bin").mkdir()
+    for name, does in programs.items():
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "install.sh").touch()
+    command = ["/bin/sh", f"{folder}/try-service.sh", "--storage", f"{tmp_path}/storage", f"{tmp_path}/bundle"]
+    path = {"PATH": f"{tmp_path}/bin:{environment['PATH']}"}
+    with subprocess.Popen(command, env={**environment, **path}, stdout=subprocess.DEVNULL) as running:
+        wait_until(lambda: begun.exists() and begun.read_text().endswith("\n"), "it has come so far")
+        running.terminate()
+        code = running.wait(30)
+    started = [
+        int(text) for path in (begun, tmp_path / "machine") if path.exists() for text in path.read_text().split()
+    ]
+
+    assert 143 == code
+    assert [] == [process for process in started if Path(f"/proc/{process}").exists()]
