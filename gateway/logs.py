@@ -32,6 +32,7 @@ __all__ = [
     "JsonFormatter",
     "LineFormatter",
     "configure_logging",
+    "find_more_talkative",
     "quiet_logging",
     "render_exception",
     "render_trace",
@@ -134,6 +135,13 @@ def configure_logging(level: str, stream: TextIO | None = None, *, form: str = H
     asyncio_logger.filters[:] = [_keep_first_line]
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_uncaught_in_thread
+
+
+def find_more_talkative(one: str, other: str) -> str:
+    """
+    Of two levels the one that shows more.
+    """
+    return min(one, other, key=lambda level: logging.getLevelNamesMapping()[level.upper()])
 
 
 def quiet_logging() -> None:

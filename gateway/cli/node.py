@@ -113,9 +113,12 @@ def prepare(settings: Settings) -> None:
             journal.close()
 
 
-def raise_file_limit(max_connections: int) -> int:
+def raise_file_limit(max_connections: int, *, warns: bool) -> int:
     """
     Raise the soft limit of open files to the hard one, and say how many connections it allows.
+
+    Args:
+        warns: Whether it is news that they are fewer.
 
     Returns:
         `max_connections`, or fewer where the limit is too low for that many.
@@ -128,7 +131,7 @@ def raise_file_limit(max_connections: int) -> int:
     if soft == resource.RLIM_INFINITY:
         return max_connections
     allowed = max((soft - _FILES_BESIDE_CALLERS) // _FILES_A_CALL, 1)
-    if allowed < max_connections:
+    if warns and allowed < max_connections:
         _logger.warning(
             "the limit of %d open files allows %d connections and not the %d of GATEWAY_MAX_CONNECTIONS; "
             "raise it (ulimit -n, LimitNOFILE=)",
@@ -156,7 +159,7 @@ def plan_node(
     Args:
         reads_again: Whether the settings came from where they can be read again, and were not made up.
     """
-    worker, control_plane = _plan_planes(settings, callers.fileno(), admin.fileno())
+    worker, control_plane = _plan_planes(settings, callers.fileno(), admin.fileno(), warns=True)
     return SupervisorPlan(
         worker=worker,
         control_plane=control_plane,
@@ -174,15 +177,16 @@ def plan_node(
     )
 
 
-def plan_again(settings: Settings, callers: int, admin: int) -> dict[str, object]:
+def plan_again(settings: Settings, callers: int, admin: int, *, warns: bool) -> dict[str, object]:
     """
     What a supervisor that runs is told of other settings. See `SupervisorPlan.renew`.
 
     Args:
         callers: The descriptor that the supervisor's worker serves on.
         admin: That of its control plane.
+        warns: As for `raise_file_limit`.
     """
-    worker, control_plane = _plan_planes(settings, callers, admin)
+    worker, control_plane = _plan_planes(settings, callers, admin, warns=warns)
     return {
         "worker": worker.assignment,
         "control_plane": control_plane.assignment,
@@ -249,9 +253,10 @@ def _find_end_seconds(settings: Settings) -> float:
     return settings.drain_timeout.total_seconds() + _END_MARGIN_SECONDS
 
 
-def _plan_planes(settings: Settings, callers: int, admin: int) -> tuple[PlanePlan, PlanePlan]:
+def _plan_planes(settings: Settings, callers: int, admin: int, *, warns: bool) -> tuple[PlanePlan, PlanePlan]:
+    connections = raise_file_limit(settings.max_connections, warns=warns)
     return (
-        _plan_plane(settings, "gateway.data_plane", callers, _plan(settings).render()),
+        _plan_plane(settings, "gateway.data_plane", callers, _plan(settings, connections).render()),
         _plan_plane(settings, "gateway.control_plane", admin, _plan_control_plane(settings).render()),
     )
 
@@ -275,7 +280,7 @@ def _plan_control_plane(settings: Settings) -> ControlPlanePlan:
     return ControlPlanePlan(settings.run_dir, settings.node, settings.data_dir, probe if interval_seconds else None)
 
 
-def _plan(settings: Settings) -> WorkerPlan:
+def _plan(settings: Settings, connections: int) -> WorkerPlan:
     return WorkerPlan(
         data_dir=settings.data_dir,
         run_dir=settings.run_dir,
@@ -288,7 +293,7 @@ def _plan(settings: Settings) -> WorkerPlan:
             body_seconds=settings.body_timeout.total_seconds(),
             keep_alive_seconds=settings.keep_alive_timeout.total_seconds(),
             stalled_seconds=settings.caller_stalled_timeout.total_seconds(),
-            connections=raise_file_limit(settings.max_connections),
+            connections=connections,
         ),
         timeouts=create_timeouts(settings),
         upstream_connections=settings.upstream_connections,

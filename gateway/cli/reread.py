@@ -48,8 +48,9 @@ def _read(request: Mapping[str, Any]) -> dict[str, object]:
     create_tls_context(renewed.settings)  # the files may have changed though their names have not
     if is_restart:
         check_reserve(renewed.settings.data_dir, renewed.settings.journal_reserve)
+    warns = "GATEWAY_MAX_CONNECTIONS" in renewed.applied  # else it was said when the node began
     return {
-        **plan_again(renewed.settings, request["callers"], request["admin"]),
+        **plan_again(renewed.settings, request["callers"], request["admin"], warns=warns),
         "settings": render_settings(renewed.settings),
         "applied": renewed.applied,
         "kept": {name: means.sentence for name, means in renewed.kept.items()},

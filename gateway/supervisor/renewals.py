@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gateway.errors import OperatorReason
-from gateway.logs import configure_logging
+from gateway.logs import configure_logging, find_more_talkative
 from gateway.supervisor.node import LEAVING_LIMIT
 from gateway.supervisor.orders import RELOAD
 
@@ -197,7 +197,7 @@ class Renewals:
         Tell every process what it can change, and start the next ones by it.
         """
         node, renewal = self._node, self._get_present()
-        configure_logging(plan.log_level, form=plan.log_format)
+        self._let_news_be_seen(plan)
         node.take_plan(plan)
         renewal.awaited = {each for each in (node.worker, node.control_plane) if each.is_running}
         renewal.given_up_at = time.monotonic() + plan.start_seconds  # one that stands still must not stop all others
@@ -229,6 +229,7 @@ class Renewals:
         self._finish()
         changed = ", ".join(renewal.told.get("applied", ())) or "none"
         _logger.info("reloaded: certificates and keys were read again; settings changed: %s", changed)
+        self._log_as_planned()
         self._begin_next()
 
     def _tell_partly(self, detail: str) -> None:
@@ -237,7 +238,22 @@ class Renewals:
         """
         self._finish()
         _logger.error("reloaded, but not everywhere: %s", detail)
+        self._log_as_planned()
         self._begin_next()
+
+    # --- what is said of it -------------------------------------------------------------------------------------------
+
+    def _let_news_be_seen(self, plan: SupervisorPlan) -> None:
+        """
+        What comes of a renewal is for whoever saw what went before it, and for whoever is to see what follows.
+
+        A level that shows less begins after it: it would hide that it has come into force.
+        """
+        level = find_more_talkative(self._node.plan.log_level, plan.log_level)
+        configure_logging(level, form=plan.log_format)
+
+    def _log_as_planned(self) -> None:
+        configure_logging(self._node.plan.log_level, form=self._node.plan.log_format)
 
     # --- the worker ---------------------------------------------------------------------------------------------------
 
@@ -248,7 +264,7 @@ class Renewals:
         renewal, node = self._get_present(), self._node
         left = node.adopt_successor(time.monotonic())
         plan = node.plan.renew(renewal.told) if renewal.told else node.plan
-        configure_logging(plan.log_level, form=plan.log_format)
+        self._let_news_be_seen(plan)
         node.take_plan(plan)
         node.control_plane.tell(RELOAD + plan.control_plane.assignment)
         self._finish()
@@ -259,6 +275,7 @@ class Renewals:
             "kept": dict(renewal.told.get("kept", {})),
         }
         _logger.info("the worker was replaced: process %s serves, %s leaves", told["worker"], told["leaving"])
+        self._log_as_planned()
         _answer(renewal, told)
         self._begin_next()
 

@@ -5,6 +5,7 @@ SIGHUP: certificates and some settings are read again by a node that goes on ser
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import pytest
 from certificates import KINDS, find_certificate, open_tls, write_certificate
 from installation import API, Gateway, Installation, wait_until
 
@@ -159,6 +161,50 @@ def test_a_port_does_not_begin_to_speak_tls(installation: Installation, tmp_path
         for name in ("GATEWAY_TLS_CERT_FILE", "GATEWAY_TLS_KEY_FILE"):
             assert f"{name} was changed and stays as it is until the gateway is stopped and started" in told
         assert 200 == gateway.call("/readyz", method="GET").status
+
+
+def test_a_reload_tells_that_less_is_told_from_now_on(installation: Installation) -> None:
+    """
+    The line about a renewal is seen by whoever saw what went before it or is to see what follows, and then no more.
+    """
+    file = installation.data_dir / "gateway.toml"
+    file.write_text("")
+    with installation.serve(GATEWAY_CONFIG=str(file)) as gateway:
+        for level in ("warning", "info", "warning"):
+            file.write_text(f'log_level = "{level}"\n')
+            assert "read again; settings changed: GATEWAY_LOG_LEVEL\n" in reload(installation, gateway)
+        before = len(installation.log())
+        gateway.process.send_signal(signal.SIGHUP)
+        assert 0 == installation.verb("restart").returncode, "it comes after the reload"
+        assert "" == installation.log()[before:], "from warnings to warnings"
+        file.write_text('log_level = "info"\n')
+        assert 0 == installation.verb("restart").returncode
+        file.write_text('log_level = "error"\n')
+        assert 0 == installation.verb("restart").returncode
+
+        told = installation.log()[before:]
+
+    assert 2 == told.count("INFO gateway.supervisor.renewals the worker was replaced: ")
+
+
+@pytest.mark.skipif(
+    not 0 < resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 2 * 999_999,
+    reason="the limit of open files is too high here for any setting to go beyond it",
+)
+def test_the_limit_of_open_files_is_told_once(installation: Installation) -> None:
+    """
+    And again when it is another number of connections that it does not allow.
+    """
+    file = installation.data_dir / "gateway.toml"
+    file.write_text("max_connections = 1_000_000\n")
+    with installation.serve(GATEWAY_CONFIG=str(file)) as gateway:
+        assert 1 == installation.log().count("WARNING gateway.cli.node the limit of ")
+        assert "the limit of " not in reload(installation, gateway)
+        before = len(installation.log())
+        assert 0 == installation.verb("restart").returncode
+        assert "the limit of " not in installation.log()[before:]
+        file.write_text("max_connections = 999_999\n")
+        assert "and not the 999999 of GATEWAY_MAX_CONNECTIONS" in reload(installation, gateway)
 
 
 IN_A_TERMINAL = """

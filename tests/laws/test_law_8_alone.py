@@ -93,7 +93,7 @@ def test_how_long_is_for_the_operator_to_choose(installation: Installation, nooj
     """
     token = installation.add_caller("crm", [("everything", ["*"])])
     settings = Settings(data_dir=installation.data_dir, snapshot_max_age=timedelta(minutes=1))
-    chosen = _plan(settings).snapshot_max_age_seconds
+    chosen = _plan(settings, settings.max_connections).snapshot_max_age_seconds
     clock = HandHeldClock()
 
     async def transcript() -> None:
