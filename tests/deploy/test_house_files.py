@@ -35,6 +35,21 @@ def test_the_pre_commit_hooks_are_what_make_check_runs(repository: Path, environ
     assert ["local"] == re.findall(r"repo: (.+)$", hooks, re.MULTILINE)
 
 
+def test_what_contributors_are_told_to_run_is_there(repository: Path) -> None:
+    """
+    Every target that CONTRIBUTING.md names is one of the Makefile's, and every program a file.
+    """
+    told = (repository / "CONTRIBUTING.md").read_text()
+    makefile = (repository / "Makefile").read_text()
+    [phony] = re.findall(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)
+    programs = re.findall(r"`python (\S+\.py)", told)
+
+    assert {"test", "check", "bench", "soak", "sbom", "lock"} <= set(re.findall(r"\bmake (\w+)", told))
+    assert set(re.findall(r"`make (\w+)", told)) <= set(phony.split())
+    assert programs
+    assert all((repository / program).is_file() for program in programs)
+
+
 def test_continuous_integration_runs_what_a_person_would(repository: Path) -> None:
     """
     `.ci/run` is `make check` and `make test`, and whatever it takes to be in the right folder.
