@@ -7,7 +7,8 @@ show_help() {
 usage: deploy/airgap/collect.sh [--output DIR] [--python PYTHON] [--for-python 3.N] [--platform TAG]...
 
 Run on a machine with a package index, from a checkout of the release: puts the wheels of requirements/run.txt (each held
-to its hashes), the gateway's own wheel, the installer and the units into a folder, with SHA256SUMS over all of them.
+to its hashes), the gateway's own wheel, the installer, the units, the backup's scripts and an example of a firewall into
+a folder, with SHA256SUMS over all of them.
 Carry the folder over, and by another way the checksum that is printed last; then run install.sh in it.
 
   --output DIR       a folder that does not exist yet (default: wheels, which the Dockerfile's WHEEL_FOLDER takes too)
@@ -58,7 +59,7 @@ pip=$work/build/bin/pip
 
 install -m 0644 "$repository/requirements/run.txt" "$work/bundle/"
 install -m 0755 "$here/install.sh" "$work/bundle/"
-cp -R "$repository/deploy/systemd" "$repository/deploy/backup" "$work/bundle/"
+cp -R "$repository/deploy/systemd" "$repository/deploy/backup" "$repository/deploy/nftables" "$work/bundle/"
 (cd "$work/bundle" && find . -type f ! -name SHA256SUMS -print | LC_ALL=C sort | xargs sha256sum > "$work/SHA256SUMS")
 mv "$work/SHA256SUMS" "$work/bundle/SHA256SUMS"
 cp -R "$work/bundle" "$output"
