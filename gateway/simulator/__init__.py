@@ -17,11 +17,20 @@ The documents are silent on the following; what stands here is our choice, and a
 - the hash method with a user key: served; a pair beside an `apiKey`: the key counts;
 - a missing or unreadable parameter, a stop without a start, a second start, a hangup without a call: HTTP 400;
 - whether parameters are read from a form body too: they are, as a servlet does, the query first;
-- GET, which the vendor's own client uses on some methods against its documents: 405, as documented;
+- GET, which the vendor's own client uses on some methods against its documents: 405, as documented; of `rosterApi` and
+  `systemHealth` nothing is documented, so that both POST and GET are accepted;
 - an idle subscribe: `Data` is `{}` and `seq` the server-wide number; a `lastSequenceNumber` from the future waits;
 - how long events are kept: the last 10,000; a recording has no documented status, so `start` and `stop` tell the state
   of the extension's call again, to wake who waits;
 - a recording on an extension without a call that we placed: accepted, as if the extension were in a call of its own;
+- what checkState waits for: the next event, of which it tells the state and not the story; `timeOut=0` waits for none;
+- answer of a call that is connected, as every call here is: accepted at the call's own extension;
+- which recordings are listed: those that have ended, one leg each, in UTC; what number of `Direction` means what;
+- what a second hourly list within a minute gets: 429; it is one minute for the whole server, and an error spends none;
+- the reply of the old lead calls to a lead that they reject: 200 with `code` 0, it stands in the message;
+- which dispositions there are, and what an update without one gets: 400; the code table of the *Fast calls is that of
+  updateLead, too; getCallRecordList is empty, since no lead is ever dialled;
+- a team, campaign or template that there is not: an empty list;
 - dial without the technology that its extension "must carry" (not a word on what happens if not): accepted;
 - a second call at an extension: accepted; every call is answered at once;
 - which lead fields are telephone fields (each customer sets that up): names with phone, mobile, tel or number in them;

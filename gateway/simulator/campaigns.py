@@ -1,41 +1,44 @@
 """
-Campaigns and their leads: two templates, of which users see the first through their team.
+Campaigns: two templates with their campaigns and allocations, of which users see the first through their team.
 
-Leads are checked as the code table of the vendor's insert page says, as far as a simulator can know: a lead without a
-telephone field is 102, a number that is there already is 105 unless duplicates are allowed, anything unreadable is 103.
+The leads are in `leads`. Whether a lead's campaign and allocation are among these is not looked at, as no page says
+what becomes of it otherwise; only its template decides what a user may do.
 """
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from gateway.simulator.leads import LeadBook
 from gateway.simulator.messages import RefusalError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["Campaigns"]
 
 _TEMPLATES = {1: "Renewals", 2: "Surveys"}
 _TEAM_TEMPLATES = frozenset({1})
 _CAMPAIGNS = {1: {11: "Renewals north", 12: "Renewals south"}, 2: {21: "Surveys spring"}}
-_PHONE_WORDS = ("phone", "mobile", "tel", "number")
+_ALLOCATIONS = {11: {3: "North first", 4: "North second"}, 12: {5: "South"}, 21: {6: "Spring"}}
 
 
 class Campaigns:
     """
-    The templates, campaigns and leads of one simulator.
+    The templates, campaigns, allocations and leads of one simulator.
     """
 
     def __init__(self) -> None:
-        self._numbers: set[str] = set()
+        self.leads = LeadBook()
 
     def __repr__(self) -> str:
-        return f"<Campaigns {len(self._numbers)} numbers>"
+        return f"<Campaigns {self.leads!r}>"
 
     def list_templates(self, *, sees_all: bool) -> list[dict[str, Any]]:
         """
         The templates that the holder of a key sees, as `entities`.
         """
-        return [{"id": key, "name": name} for key, name in _TEMPLATES.items() if sees_all or key in _TEAM_TEMPLATES]
+        return _list({key: name for key, name in _TEMPLATES.items() if sees_all or key in _TEAM_TEMPLATES})
 
     def list_campaigns(self, template_id: int, *, sees_all: bool) -> list[dict[str, Any]]:
         """
@@ -43,51 +46,34 @@ class Campaigns:
         """
         if not sees_all and template_id not in _TEAM_TEMPLATES:
             return []
-        return [{"id": key, "name": name} for key, name in _CAMPAIGNS.get(template_id, {}).items()]
+        return _list(_CAMPAIGNS.get(template_id, {}))
 
-    def insert_leads(self, template_id: int, body: bytes, *, sees_all: bool, allows_duplicates: bool) -> None:
+    def list_allocations(self, campaign_id: int, *, sees_all: bool) -> list[dict[str, Any]]:
         """
-        Insert the leads of a JSON body, all or none.
+        The allocations of a campaign; none for a campaign that does not exist or is not of the user's team.
+        """
+        seen = {key for template_id in _TEAM_TEMPLATES for key in _CAMPAIGNS[template_id]}
+        if not sees_all and campaign_id not in seen:
+            return []
+        return _list(_ALLOCATIONS.get(campaign_id, {}))
+
+    @staticmethod
+    def check_sight(template_id: int, *, sees_all: bool) -> None:
+        """
+        Whether the holder of a key may touch the leads of a template.
 
         Raises:
-            RefusalError: with the lead codes 102, 103 and 105, or 403 for a template out of the user's sight.
+            RefusalError: 403 for a template out of the user's sight.
         """
         if not sees_all and template_id not in _TEAM_TEMPLATES:
             raise RefusalError(403, "Campaign template not visible to this user")
-        numbers: set[str] = set()
-        for lead in _parse_leads(body):
-            found = _find_numbers(lead)
-            if not found:
-                raise RefusalError(400, "NO_PHONE_FIELDS", 102)
-            if not allows_duplicates and found & (self._numbers | numbers):
-                raise RefusalError(400, "DUPLICATE", 105)
-            numbers |= found
-        self._numbers |= numbers
 
     def reset(self) -> None:
         """
         Forget all leads.
         """
-        self._numbers.clear()
+        self.leads.reset()
 
 
-def _parse_leads(body: bytes) -> list[dict[str, Any]]:
-    """
-    The leads of a body in any documented shape: an object, an array of objects, or objects with bare commas between.
-    """
-    try:
-        text = body.decode().strip()
-        leads = json.loads(text if text.startswith("[") else f"[{text}]")
-    except ValueError:
-        leads = []
-    if not leads or not all(isinstance(lead, dict) for lead in leads):
-        raise RefusalError(500, "EXCEPTION", 103)
-    return list(leads)
-
-
-def _find_numbers(lead: dict[str, Any]) -> set[str]:
-    return {
-        str(value).replace(" ", "")
-        for name, value in lead.items()
-        if value and any(word in name.lower() for word in _PHONE_WORDS)
-    }
+def _list(names: Mapping[int, str]) -> list[dict[str, Any]]:
+    return [{"id": key, "name": name} for key, name in names.items()]

@@ -2,10 +2,11 @@
 The control interface under `/simulator/`, for loopback alone: what was received, what is under way, which faults.
 
 `GET` on `requests`, `calls`, `polls` and `faults` shows a JSON list, `PUT` on `faults` replaces the faults. `DELETE`
-resets: `requests` forgets the log and counts from 1 again, `calls` puts the telephone system and the leads back to
-their beginning, `polls` has every waiting poll answered, `faults` lifts all faults. Beyond the contract, `GET` on
-`connections` shows which requests shared a connection, and on `pairs` who used a hash pair since when; `DELETE` on
-`pairs` has all of them expired. No key is asked for, and nothing here is logged.
+resets: `requests` forgets the log and counts from 1 again, `calls` puts the telephone system, the leads and the rosters
+back to their beginning, `polls` has every waiting poll answered, `faults` lifts all faults. Beyond the contract, `GET`
+on `connections` shows which requests shared a connection, on `pairs` who used a hash pair since when, on `leads` and
+`rosters` what is there; `PUT` on `rosters` replaces them, `DELETE` on `pairs` has all of them expired. No key is asked
+for, and nothing here is logged.
 """
 
 from __future__ import annotations
@@ -22,9 +23,7 @@ from gateway.simulator.messages import RefusalError, Reply, Request, create_json
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.simulator.campaigns import Campaigns
-    from gateway.simulator.hash_pairs import HashPairs
-    from gateway.simulator.telephony import Telephony
+    from gateway.simulator.systems import Systems
 
 __all__ = ["Control", "RequestLog"]
 
@@ -90,29 +89,31 @@ class Control:
     Answers requests under `/simulator/`.
     """
 
-    def __init__(
-        self, log: RequestLog, faults: FaultList, telephony: Telephony, campaigns: Campaigns, pairs: HashPairs
-    ) -> None:
-        def reset_calls() -> None:
-            telephony.reset()
-            campaigns.reset()
-
-        self._faults = faults
+    def __init__(self, log: RequestLog, faults: FaultList, systems: Systems) -> None:
+        events = systems.telephony.events
         self._shown: dict[str, Callable[[], list[Any]]] = {
             "requests": log.render,
             "connections": log.render_connections,
-            "calls": lambda: telephony.placed,
-            "polls": telephony.render_polls,
+            "calls": lambda: systems.telephony.placed,
+            "polls": events.render_polls,
             "faults": faults.render,
-            "pairs": pairs.render,
+            "pairs": systems.pairs.render,
+            "leads": systems.campaigns.leads.render,
+            "rosters": systems.rosters.render,
+        }
+        self._replacements: dict[str, Callable[[Any], None]] = {
+            "faults": faults.replace,
+            "rosters": systems.rosters.replace,
         }
         self._resets: dict[str, Callable[[], None]] = {
             "requests": log.reset,
             "connections": log.reset,
-            "calls": reset_calls,
-            "polls": telephony.end_polls,
+            "calls": systems.reset,
+            "polls": events.end_polls,
             "faults": faults.clear,
-            "pairs": pairs.expire,
+            "pairs": systems.pairs.expire,
+            "leads": systems.campaigns.reset,
+            "rosters": systems.rosters.reset,
         }
 
     @staticmethod
@@ -137,19 +138,19 @@ class Control:
         name = request.path.removeprefix(_PREFIX)
         if name not in self._shown:
             raise RefusalError(404, f"the control interface has {', '.join(self._shown)}")
-        methods = ("GET", "DELETE", "PUT") if name == "faults" else ("GET", "DELETE")
+        methods = ("GET", "DELETE", "PUT") if name in self._replacements else ("GET", "DELETE")
         if request.method not in methods:
             raise RefusalError(405, f"{name} takes {', '.join(methods)}", headers=(("Allow", ", ".join(methods)),))
         if request.method == "PUT":
-            self._replace_faults(request.body)
+            self._replace(name, request.body)
         if request.method == "DELETE":
             self._resets[name]()
             return []
         return self._shown[name]()
 
-    def _replace_faults(self, body: bytes) -> None:
+    def _replace(self, name: str, body: bytes) -> None:
         try:
-            self._faults.replace(json.loads(body))
+            self._replacements[name](json.loads(body))
         except FaultError as error:
             raise RefusalError(400, str(error)) from error
         except (ValueError, RecursionError) as error:

@@ -52,6 +52,7 @@ _REASONS = {
     504: "Gateway Timeout",
 }
 
+_LOWER_CASE_FAMILIES = ("CampaignAPI/", "rosterApi/", "systemHealth/")
 _OPERATION_PATH = re.compile(r"/(?:servicemanager|njadmin)/rest/([^/]+(?:/[^/]+)?)")
 _FORM = "application/x-www-form-urlencoded"
 _NOT_FOUND_PAGE = (
@@ -159,11 +160,11 @@ def create_json_reply(value: Any, status: int = 200, headers: tuple[tuple[str, s
 
 def create_refusal_reply(refusal: RefusalError, operation: str) -> Reply:
     """
-    A refusal in the envelope of the operation's family: capitals for CallManagementAPI, lower case for CampaignAPI.
+    A refusal in the envelope of the operation's family: lower case for three of them, capitals for the others.
 
     That of an expired hash pair is documented in capitals, and is not of a family: it comes before the operation.
     """
-    if operation.startswith("CampaignAPI/") and refusal.code != EXPIRED:
+    if operation.startswith(_LOWER_CASE_FAMILIES) and refusal.code != EXPIRED:
         value: dict[str, Any] = {"code": refusal.code, "message": refusal.message}
     else:
         value = {"Code": refusal.code, "Message": refusal.message}

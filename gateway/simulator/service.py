@@ -10,9 +10,9 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING
 
-from gateway.simulator.campaigns import Campaigns
 from gateway.simulator.control import Control, RequestLog
 from gateway.simulator.faults import FaultList
+from gateway.simulator.invocation import Invocation
 from gateway.simulator.messages import (
     RefusalError,
     Reply,
@@ -21,8 +21,8 @@ from gateway.simulator.messages import (
     create_refusal_reply,
     parse_parameters,
 )
-from gateway.simulator.operations import OPERATIONS, Invocation
-from gateway.simulator.telephony import Telephony
+from gateway.simulator.operations import METHODS, OPERATIONS
+from gateway.simulator.systems import Systems
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,13 +53,12 @@ class Service:
         self.log = RequestLog()
         self._keys = keys
         self._allowed = tuple(allowed)
-        self._telephony = Telephony()
-        self._campaigns = Campaigns()
+        self._systems = Systems(keys.pairs)
         self._faults = FaultList()
-        self._control = Control(self.log, self._faults, self._telephony, self._campaigns, keys.pairs)
+        self._control = Control(self.log, self._faults, self._systems)
 
     def __repr__(self) -> str:
-        return f"<Service {self._telephony!r} {self.log!r} {self._faults!r}>"
+        return f"<Service {self._systems.telephony!r} {self.log!r} {self._faults!r}>"
 
     async def handle(self, request: Request) -> Reply:
         """
@@ -91,22 +90,21 @@ class Service:
         """
         Have every waiting poll answered now.
         """
-        self._telephony.end_polls()
+        self._systems.telephony.events.end_polls()
 
     async def _carry_out(self, request: Request, operation: str) -> Reply:
         carry_out = OPERATIONS.get(request.path)
         if carry_out is None:
             return create_not_found_reply()
-        if request.method != "POST":
-            raise RefusalError(405, "Only POST is accepted", headers=(("Allow", "POST"),))
+        methods = METHODS[request.path]
+        if request.method not in methods:
+            told = f"The method must be {' or '.join(methods)}"
+            raise RefusalError(405, told, headers=(("Allow", ", ".join(methods)),))
         parameters = parse_parameters(request)
         sees_all = True
         if operation != "Time":  # the first step of the hash method, made without a key
             sees_all = self._keys.authenticate(parameters, operation).is_global
-        invocation = Invocation(
-            parameters, request.body, sees_all, self._telephony, self._campaigns, self._keys.pairs.tell_time
-        )
-        return await carry_out(invocation)
+        return await carry_out(Invocation(parameters, request.body, sees_all, self._systems))
 
     def _allows(self, peer: str) -> bool:
         address = ipaddress.ip_address(peer)
