@@ -1,8 +1,9 @@
 """
 The Noojee simulator alone: HTTPS on a loopback port, until Ctrl-C or SIGTERM.
 
-The verb `simulate` of the command line. It reads no settings and no data folder of the gateway. It listens on 127.0.0.1
-alone, because its certificate has no other name; `--allow` is the white-list that it answers by, in place of loopback.
+The verb `simulate` of the command line. It reads no settings and no data folder of the gateway. It listens on
+127.0.0.1, and on ::1 where that is there, because its certificate has no other name; `--allow` is the white-list that
+it answers by, in place of loopback.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """
     Declare the verb's options.
     """
-    parser.add_argument("--port", type=int, default=_DEFAULT_PORT, help="port on 127.0.0.1; 0 takes a free one (8443)")
+    parser.add_argument("--port", type=int, default=_DEFAULT_PORT, help="port on loopback; 0 takes a free one (8443)")
     parser.add_argument("--data-dir", type=Path, metavar="D", help="keep keys and CA here (a throw-away folder)")
     parser.add_argument("--allow", action="append", metavar="CIDR", help="white-list of source addresses (loopback)")
     parser.add_argument(
@@ -106,7 +107,9 @@ async def _serve(folder: Path, args: argparse.Namespace) -> None:
         await simulator.start(port=args.port)
     except OSError as error:
         cause = os.strerror(error.errno).lower() if error.errno else str(error)
-        raise OSError(error.errno, f"port {args.port} of 127.0.0.1: {cause}; choose another with --port") from error
+        raise OSError(
+            error.errno, f"port {args.port} of 127.0.0.1 or ::1: {cause}; choose another with --port"
+        ) from error
     try:
         print(_render_ready_line(simulator, is_json=args.json), flush=True)  # noqa: T201  the verb's standard output
         await ended.wait()

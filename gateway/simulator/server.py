@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import itertools
 import ssl
 from typing import TYPE_CHECKING
@@ -27,6 +28,9 @@ __all__ = ["LOOPBACK", "Simulator"]
 
 LOOPBACK = ("127.0.0.0/8", "::1/128")
 """The default white-list."""
+
+_HOST = "127.0.0.1"
+_HOST_BESIDE = "::1"  # what `localhost` is on many machines; the certificate names both
 
 _HANDSHAKE_SECONDS = 10.0
 _FAREWELL_SECONDS = 5.0
@@ -69,24 +73,24 @@ class Simulator:
         self._service = Service(keys, networks)
         self._connections: set[Connection] = set()
         self._numbers = itertools.count(1)
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
 
     def __repr__(self) -> str:
-        return f"<Simulator {self.url if self._server else 'not started'}, {len(self._connections)} connections>"
+        return f"<Simulator {self.url if self._servers else 'not started'}, {len(self._connections)} connections>"
 
     @property
     def url(self) -> str:
         """
         `https://ADDRESS:PORT`, with the real port. Known while the simulator runs.
         """
-        if self._server is None:
+        if not self._servers:
             raise RuntimeError("the simulator is not started, so it has no address yet")
-        host, port = self._server.sockets[0].getsockname()[:2]
+        host, port = self._servers[0].sockets[0].getsockname()[:2]
         return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
-    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
+    async def start(self, host: str = _HOST, port: int = 0) -> None:
         """
-        Listen; port 0 takes a free one.
+        Listen; port 0 takes a free one. Beside 127.0.0.1 the port is also opened on ::1, where the machine has that.
 
         Raises:
             OSError: the port is taken or the address is not this machine's.
@@ -94,7 +98,12 @@ class Simulator:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(self._certificates.server_file, self._certificates.server_key_file)
-        self._server = await asyncio.get_running_loop().create_server(
+        self._servers = [await self._listen(host, port, context)]
+        if host == _HOST:
+            await self._listen_beside(port, context)
+
+    async def _listen(self, host: str, port: int, context: ssl.SSLContext) -> asyncio.Server:
+        return await asyncio.get_running_loop().create_server(
             lambda: Connection(self._service, self._connections, next(self._numbers)),
             host,
             port,
@@ -103,14 +112,24 @@ class Simulator:
             ssl_shutdown_timeout=_FAREWELL_SECONDS,
         )
 
+    async def _listen_beside(self, port: int, context: ssl.SSLContext) -> None:
+        chosen = self._servers[0].sockets[0].getsockname()[1]
+        try:
+            self._servers.append(await self._listen(_HOST_BESIDE, chosen, context))
+        except OSError as error:
+            # A machine without ::1 says so in several ways. A port that we chose ourselves may be taken there, too;
+            # who named one would have `localhost` lead to a stranger.
+            if error.errno == errno.EADDRINUSE and port:
+                await self.stop()
+                raise
+
     async def stop(self) -> None:
         """
         Stop listening, answer the waiting polls, let running replies go out for a second, close everything.
         """
-        if self._server is None:
-            return
-        server, self._server = self._server, None
-        server.close()
+        servers, self._servers = self._servers, []
+        for server in servers:
+            server.close()
         for connection in list(self._connections):
             connection.finish()
         self._service.end_polls()
@@ -119,5 +138,6 @@ class Simulator:
             await asyncio.wait(serving, timeout=_ENDING_SECONDS)
         for connection in list(self._connections):
             await connection.abort()
-        with contextlib.suppress(TimeoutError):  # from Python 3.12 on this waits for handshakes under way, too
-            await asyncio.wait_for(server.wait_closed(), _ENDING_SECONDS)
+        for server in servers:
+            with contextlib.suppress(TimeoutError):  # from Python 3.12 on this waits for handshakes under way, too
+                await asyncio.wait_for(server.wait_closed(), _ENDING_SECONDS)

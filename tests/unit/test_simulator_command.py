@@ -96,7 +96,7 @@ def test_a_taken_port_is_told_and_ends_with_1(simulator: Simulator) -> None:
     port = simulator.url.rpartition(":")[2]
     ended = run("--port", port)
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert f"port {port} of 127.0.0.1: address already in use; choose another with --port" in ended.stderr
+    assert f"port {port} of 127.0.0.1 or ::1: address already in use; choose another with --port" in ended.stderr
     assert "Traceback" not in ended.stderr
     ended = run("--port", port, "--json")
     assert ended.returncode == 1

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 import threading
 import time
@@ -212,6 +213,37 @@ def test_an_ipv6_address_is_written_in_brackets(tmp_path: Path) -> None:
     """
     with contextlib.suppress(OSError), run_in_background(tmp_path / "data", host="::1") as simulator:
         assert simulator.url.startswith("https://[::1]:")
+
+
+def test_it_listens_on_both_loopback_addresses(simulator: Simulator) -> None:
+    """
+    With one port and one certificate, where the machine has ::1; the control interface answers there, too.
+    """
+    port = int(simulator.url.rpartition(":")[2])
+    context = ssl.create_default_context(cafile=str(simulator.ca_file))
+    try:
+        plain = socket.create_connection(("::1", port), timeout=5)
+    except OSError as error:
+        pytest.skip(f"this machine has no ::1: {error}")
+    with context.wrap_socket(plain, server_hostname="::1") as caller:
+        caller.sendall(b"GET /simulator/requests HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        assert caller.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_port_that_is_taken_on_one_of_them_is_told_if_it_was_named(tmp_path: Path) -> None:
+    """
+    `localhost` would lead to a stranger; nothing is left listening.
+    """
+    try:
+        taken = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    except OSError as error:
+        pytest.skip(f"this machine has no ::1: {error}")
+    with taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match="in use"), run_in_background(tmp_path / "data", port=port):
+            pytest.fail("another listens on ::1")
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), timeout=5)
 
 
 def test_it_also_runs_on_uvloop(tmp_path: Path) -> None:
