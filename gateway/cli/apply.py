@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gateway.cli.desk import open_desk
 from gateway.cli.output import print_note, print_value
 from gateway.cli.parser import add_verb
+from gateway.cli.streams import flush_output, write_output
 from gateway.errors import OperatorError, OperatorReason
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def _apply(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
         print_value({"dry_run": args.dry_run, **plan.render()})
     elif plan.steps:
         count = f"{len(plan.steps)} change{'s' if len(plan.steps) > 1 else ''}"
-        sys.stdout.write(f"{count} planned, none made\n" if args.dry_run else f"{count} made\n")
+        write_output(f"{count} planned, none made\n" if args.dry_run else f"{count} made\n")
     return 0
 
 
@@ -113,10 +113,10 @@ def _print_plan(plan: Plan) -> None:
         what = f"{each.what} {each.name}{f' of {each.caller}' if each.caller else ''}"
         print_note(f"{what} is not in the document and stays; --prune removes it")
     for step in plan.steps:
-        sys.stdout.write(_render(step.render()))
+        write_output(_render(step.render()))
     if not plan.steps:
-        sys.stdout.write("nothing to do\n")
-    sys.stdout.flush()  # before a prompt, and before anything is changed
+        write_output("nothing to do\n")
+    flush_output()  # before a prompt, and before anything is changed
 
 
 def _render(step: dict[str, Any]) -> str:

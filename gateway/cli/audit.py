@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.cli.output import print_note, print_value
 from gateway.cli.parser import add_noun, add_verb
+from gateway.cli.streams import write_output
 from gateway.errors import OperatorError, OperatorReason
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def _verify(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
     if args.json:
         print_value(report.as_json())
     else:
-        sys.stdout.write(_render_report(report.as_json()))
+        write_output(_render_report(report.as_json()))
     if not report.records:
         print_note(f"No record is in {root}: nothing was proven. Name the folder that holds the journal's streams.")
     return 0 if report.ok else 1

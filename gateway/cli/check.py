@@ -4,11 +4,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from gateway.cli.output import print_value
 from gateway.cli.parser import add_verb
+from gateway.cli.streams import write_output
 from gateway.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def _check(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
     if args.json:
         print_value([finding.as_json() for finding in findings])
     else:
-        sys.stdout.write("".join(map(_render, findings)))
+        write_output("".join(map(_render, findings)))
     return 1 if any(finding.ok is False for finding in findings) else 0
 
 

@@ -4,12 +4,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from gateway.cli.desk import open_desk
 from gateway.cli.output import print_note, print_value
 from gateway.cli.parser import add_verb
+from gateway.cli.streams import write_output
 from gateway.errors import Reason
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _explain(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
     if args.json:
         print_value(explanation.as_json(snapshot.version))
     else:
-        sys.stdout.write(_render(args, explanation))
+        write_output(_render(args, explanation))
         if caller is None:
             print_note(f"The caller is disabled. Let it call again with `noojee-gateway caller enable {args.caller}`.")
     return 0 if explanation.decision.allowed else 1

@@ -4,12 +4,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from gateway.cli.desk import open_desk
 from gateway.cli.output import print_note, print_value
 from gateway.cli.parser import add_verb
+from gateway.cli.streams import write_output
 
 if TYPE_CHECKING:
     import argparse
@@ -51,5 +51,5 @@ def _export(args: argparse.Namespace, load_settings: SettingsLoader) -> int:
     if args.json:
         print_value(document)
     else:
-        sys.stdout.write(_HEADER + (render_toml if args.format == "toml" else render_yaml)(document))
+        write_output(_HEADER + (render_toml if args.format == "toml" else render_yaml)(document))
     return 0

@@ -8,6 +8,8 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from gateway.cli.streams import write_output
+
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
@@ -19,7 +21,7 @@ def print_value(value: object) -> None:
     """
     One JSON value on one line.
     """
-    sys.stdout.write(json.dumps(value) + "\n")
+    write_output(json.dumps(value) + "\n")
 
 
 def print_change(args: argparse.Namespace, value: Mapping[str, Any], sentence: str) -> None:
@@ -29,7 +31,7 @@ def print_change(args: argparse.Namespace, value: Mapping[str, Any], sentence: s
     if args.json:
         print_value(value)
     else:
-        sys.stdout.write(sentence + "\n")
+        write_output(sentence + "\n")
 
 
 def print_rows(
@@ -44,7 +46,7 @@ def print_rows(
     if args.json:
         print_value(rows)
     elif rows:
-        sys.stdout.write(_render_table(rows, columns))
+        write_output(_render_table(rows, columns))
     else:
         print_note(when_empty)
 
@@ -62,9 +64,9 @@ def print_fields(args: argparse.Namespace, value: Mapping[str, Any]) -> None:
     fields = [(name, _render(each)) for name, each in value.items() if name not in tables]
     width = max((len(name) for name, _ in fields), default=0)
     for name, text in fields:
-        sys.stdout.write(f"{name:<{width}}  {text}\n")
+        write_output(f"{name:<{width}}  {text}\n")
     for name, rows in tables.items():
-        sys.stdout.write(f"\n{name}\n{_render_table(rows, list(rows[0]))}")
+        write_output(f"\n{name}\n{_render_table(rows, list(rows[0]))}")
 
 
 def print_note(sentence: str) -> None:

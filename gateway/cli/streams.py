@@ -6,10 +6,15 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from gateway.errors import OperatorError, OperatorReason
 
-__all__ = ["flush_output", "open_streams"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["flush_output", "open_streams", "write_output"]
 
 
 def open_streams() -> None:
@@ -29,6 +34,18 @@ def open_streams() -> None:
         )
 
 
+def write_output(text: str) -> None:
+    """
+    Write to standard output, at once or when it is flushed.
+
+    Raises:
+        BrokenPipeError: Its reader has left.
+        OperatorError: It cannot be written.
+    """
+    with _translate_errors():
+        sys.stdout.write(text)
+
+
 def flush_output() -> None:
     """
     Write what is buffered for standard output.
@@ -37,8 +54,14 @@ def flush_output() -> None:
         BrokenPipeError: Its reader has left.
         OperatorError: It cannot be written.
     """
-    try:
+    with _translate_errors():
         sys.stdout.flush()
+
+
+@contextmanager
+def _translate_errors() -> Iterator[None]:
+    try:
+        yield
     except BrokenPipeError:
         raise
     except OSError as error:

@@ -84,7 +84,7 @@ def test_a_verb_that_grants_does_not_fail_for_a_silent_worker(
 
 
 def test_workers_are_told_in_their_own_run_folder(
-    office: Office, desk: Desk, tmp_path_factory: TempPathFactory
+    office: Office, desk: Desk, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """
     A verb whose GATEWAY_RUN_DIR differs from that of `serve` finds it in the lock that serving holds, not afterwards.
