@@ -55,7 +55,7 @@ class Follower:
     Retires connections to addresses that their name no longer has. Lives on its event loop.
 
     A name that cannot be resolved for the moment changes nothing: what is open still leads to Noojee, as far as anybody
-    knows.
+    knows. Only through a proxy it does not tell where Noojee is, and old connections are retired all the same.
 
     Args:
         look: Where the name leads now.
@@ -98,15 +98,18 @@ class Follower:
             await asyncio.sleep(self._interval_seconds)
             if not any(pool.has_connections for pool in self._pools):
                 return
+            named = None
             with contextlib.suppress(OSError, TimeoutError, UnicodeError):
                 async with asyncio.timeout(self._interval_seconds):
-                    self._retire({address.text for address in await self._look()})
+                    named = {address.text for address in await self._look()}
+            self._retire(named)
 
-    def _retire(self, named: set[str]) -> None:
+    def _retire(self, named: set[str] | None) -> None:
         oldest = asyncio.get_running_loop().time() - self._interval_seconds
 
         def is_due(connection: Connection) -> bool:
-            return connection.address not in named or (self._is_tunnelled and connection.begun_at <= oldest)
+            is_gone = named is not None and connection.address not in named
+            return is_gone or (self._is_tunnelled and connection.begun_at <= oldest)
 
         for pool in self._pools:
             pool.retire_those(is_due)

@@ -22,17 +22,20 @@ class Relay:
     Args:
         port: Of the server behind it.
         piece_bytes: How much is passed on at once.
+        at: Where it listens; port 0 for a free one.
 
     Attributes:
         port: Where it listens.
+        connections: How many there were.
         spoils: While it is set, the last byte of whatever comes down is changed.
     """
 
-    def __init__(self, port: int, piece_bytes: int) -> None:
+    def __init__(self, port: int, piece_bytes: int, at: tuple[str, int]) -> None:
         self._behind = port
         self._piece_bytes = piece_bytes
-        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._listening = socket.create_server(at)
         self.port: int = self._listening.getsockname()[1]
+        self.connections = 0
         self.spoils = threading.Event()
         self._open: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
@@ -59,6 +62,7 @@ class Relay:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._listening.accept()
+                self.connections += 1
                 server = socket.create_connection(("127.0.0.1", self._behind))
                 for each in (client, server):
                     each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -78,11 +82,11 @@ class Relay:
 
 
 @contextlib.contextmanager
-def open_relay(port: int, piece_bytes: int = 65536) -> Iterator[Relay]:
+def open_relay(port: int, piece_bytes: int = 65536, *, at: tuple[str, int] = ("127.0.0.1", 0)) -> Iterator[Relay]:
     """
     A relay to a port of this machine.
     """
-    relay = Relay(port, piece_bytes)
+    relay = Relay(port, piece_bytes, at)
     try:
         yield relay
     finally:

@@ -7,13 +7,17 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import socket
+import sys
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from connect_proxy import run_connect_proxy
+from relay import open_relay
 from way_up import RING, create_credential, create_request, fetch
 
 from gateway.access.credential import Credential, Kind
+from gateway.access.proxy import Proxy
 from gateway.access.upstream import Upstream
 from gateway.custody import seal_key
 from gateway.secret import Secret
@@ -104,7 +108,7 @@ def test_connections_to_an_address_that_the_name_has_no_longer_are_retired(
     scripted: ScriptedUpstream, play: Callable[..., None]
 ) -> None:
     """
-    The idle one is closed at the next look, and the next call goes where the name leads now.
+    The idle one is closed at the next look, and the next call goes where the name leads now, be it to nobody.
     """
     names = Names(("127.0.0.1", V4))
     query = scripted.add(OK)
@@ -118,8 +122,30 @@ def test_connections_to_an_address_that_the_name_has_no_longer_are_retired(
         assert 1 == len(scripted.visits) - before  # nothing has changed: the connection stayed
         names.addresses = [Address("127.0.0.2", V4)]
         await wait_until_none_is_open(sender)
+        assert "upstream_unreachable" == (await fetch(sender, request.again())).reason  # nobody listens there
 
     play(story, resolver=names.resolve, follow_seconds=0.05)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8")
+def test_a_call_reaches_the_address_that_a_name_has_now(scripted: ScriptedUpstream, play: Callable[..., None]) -> None:
+    """
+    The old one goes on listening, and hears no more of us.
+    """
+    names = Names(("127.0.0.1", V4))
+    query = scripted.add(OK)
+    with open_relay(scripted.port, at=("127.0.0.2", scripted.port)) as moved:
+
+        async def story(sender: PooledUpstreams) -> None:
+            request = create_request(named(scripted), query)
+            assert 200 == (await fetch(sender, request)).status
+            assert 0 == moved.connections
+            names.addresses = [Address("127.0.0.2", V4)]
+            await wait_until_none_is_open(sender)
+            assert 200 == (await fetch(sender, request.again())).status
+
+        play(story, resolver=names.resolve, follow_seconds=0.05)
+        assert 1 == moved.connections
 
 
 def test_a_name_that_cannot_be_resolved_for_the_moment_retires_nothing(
@@ -141,6 +167,27 @@ def test_a_name_that_cannot_be_resolved_for_the_moment_retires_nothing(
 
     play(story, resolver=names.resolve, follow_seconds=0.05)
     assert 1 == len(scripted.visits) - before
+
+
+def test_a_tunnel_is_retired_when_it_is_old_though_the_proxys_name_cannot_be_resolved(
+    scripted: ScriptedUpstream, play: Callable[..., None]
+) -> None:
+    """
+    The proxy resolves Noojee's name, unseen by us: that its own does not resolve tells nothing of where that leads now.
+    """
+    names = Names(("127.0.0.1", V4))
+    query = scripted.add(OK)
+    with run_connect_proxy() as proxy:
+        direct = create_credential(scripted)
+        upstream = dataclasses.replace(direct.upstream, proxy=Proxy(NAME, proxy.port))
+        credential = dataclasses.replace(direct, upstream=upstream)
+
+        async def story(sender: PooledUpstreams) -> None:
+            assert 200 == (await fetch(sender, create_request(credential, query))).status
+            names.is_down = True
+            await wait_until_none_is_open(sender)
+
+        play(story, resolver=names.resolve, follow_seconds=0.5)
 
 
 def test_what_is_under_way_is_not_cut_off(scripted: ScriptedUpstream, play: Callable[..., None]) -> None:

@@ -13,7 +13,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 import pytest
-from scripted_upstream import ScriptedUpstream, run_scripted_upstream
+from scripted_upstream import Ending, ScriptedUpstream, run_scripted_upstream
 from way_up import create_credential, create_request, fetch
 
 from gateway.simulator.certificates import ensure_certificates
@@ -105,6 +105,30 @@ def test_the_pinned_key_is_let_in_and_another_is_not(
 
     play(story)
     assert 1 == len(scripted.requests) - before
+
+
+def test_a_session_is_resumed_for_the_pins_it_was_begun_with_alone(
+    scripted: ScriptedUpstream, play: Callable[..., None], present: str
+) -> None:
+    """
+    A short handshake shows no certificate: one whose pin has been changed since begins with a whole one.
+    """
+    query = scripted.add(OK, ending=Ending.NOTIFY)
+    credential = pinned(create_credential(scripted), present)
+    changed, back = pinned(credential, STRANGERS), pinned(credential, present, STRANGERS)
+    before = len(scripted.visits)
+
+    async def story(sender: PooledUpstreams) -> None:
+        for each in (credential, credential):
+            assert 200 == (await fetch(sender, create_request(each, query))).status
+        await sender.forget({changed})
+        assert "upstream_certificate" == (await fetch(sender, create_request(changed, query))).reason
+        await sender.forget({back})
+        assert 200 == (await fetch(sender, create_request(back, query))).status
+
+    play(story)
+    visits = [visit for visit in scripted.visits[before:] if visit.requests]
+    assert [False, True, False] == [visit.is_resumed for visit in visits]
 
 
 def test_a_pin_does_not_stand_for_the_certificate(
