@@ -155,6 +155,15 @@ def test_the_image_installs_from_the_locks_alone_and_runs_without_rights(instruc
     assert ['["serve"]'] == last["CMD"]
 
 
+def test_the_handbook_says_how_to_hold_the_base_still(repository: Path, instructions: list[list[str]]) -> None:
+    """
+    By its digest, since the one that is written in the file is a tag.
+    """
+    [base] = [words[1] for words in instructions if words[0] == "ARG" and words[1].startswith("BASE_IMAGE=")]
+
+    assert f"--build-arg {base}@sha256:" in (repository / "docs" / "operating.md").read_text()
+
+
 def test_the_image_says_what_it_is(repository: Path) -> None:
     """
     Its labels: the version and the licence are those of the package.
