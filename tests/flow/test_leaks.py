@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
+from command_line import VERBS
 from installation import wait_until
 from leak_calls import (
     carry_everywhere,
@@ -20,6 +21,7 @@ from leak_calls import (
     meet_every_fault,
     meet_every_refusal,
 )
+from leak_operating import operate
 from leak_scanner import Scanner
 from leak_story import KEYS, Story, ask_for_metrics, plant_keys
 from leak_words import (
@@ -139,6 +141,7 @@ def tell(life: Life, folder: Path, environment: dict[str, str]) -> None:
         wait_until(lambda: b"credential_accepted{" in ask_for_metrics(gateway), "the keys were probed", 30)
         story.gather("recovered", gateway)
         drain(story, gateway)
+    operate(story, folder, settings)
     say_secrets_in_wrong_places(story)
     write_secrets_into_wrong_files(story, folder)
     damage_the_registry(story, folder)
@@ -192,6 +195,18 @@ def test_the_keys_were_the_real_ones(life: Life) -> None:
         assert f"apiKey={quote(KEYS[name], safe='')}" in targets
 
 
+def test_every_verb_was_said(life: Life) -> None:
+    """
+    Whoever adds one comes by here. Those that serve are other tests': `test_leak_programs`, and `serve` above all.
+    """
+    start = "standard output of "
+    places = [place.removeprefix(start) for place in life.story.outputs.places if place.startswith(start)]
+    said = [place.partition(", ")[2] or place for place in places]
+    missing = [verb for verb in VERBS if not any(f"{each} ".startswith(f"{verb} ") for each in said)]
+
+    assert ["demo", "simulate"] == [verb for verb in missing if verb != "serve"]
+
+
 def test_every_refusal_and_fault_was_met(life: Life) -> None:
     """
     What a call cannot meet yet is listed, so that whoever makes it possible comes by here.
@@ -211,6 +226,7 @@ def test_every_kind_of_output_was_searched(life: Life) -> None:
     places = "\n".join(life.story.outputs.places)
     kinds = ["journal/worker-0/00000001.jsonl", "journal/admin/00000001.jsonl", "gateway.db", "gateway.db-wal"]
     kinds += ["metrics in full swing", "metrics recovered", "journal/control/00000001.jsonl"]
+    kinds += ["journal/worker-1/00000001.jsonl", "metrics operated", "environ of the worker operated"]
     kinds += ["gateway.db-shm", "serve.log", "run/worker-0.sock", "reply to call 99", "standard output of token issue"]
     if sys.platform.startswith("linux"):
         kinds += ["cmdline of serve in full swing", "environ of serve recovered", "environ of a verb that waits"]

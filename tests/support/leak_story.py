@@ -124,12 +124,22 @@ class Story:
         """
         A token, whose text may show on this one standard output.
         """
-        done = self.command_line.run(f"token issue {caller}", *more)
+        self._take_token(caller, f"token issue {caller}", more)
+
+    def rotate(self, caller: str, *more: str) -> None:
+        """
+        Another in place of the caller's last.
+        """
+        self._take_token(caller, f"token rotate {self.tokens[caller].split('_')[1]}", more)
+
+    def _take_token(self, caller: str, line: str, more: tuple[str, ...]) -> None:
+        done = self.command_line.run(line, *more)
         assert 0 == done.code, done.err
         self.tokens[caller] = str(done.value["token"]) if "--json" in more else done.out.strip()
-        self.secrets[f"token of {caller}"] = self.tokens[caller]
-        self.outputs.add(f"standard output of token issue {caller}", done.out, allowed=[f"token of {caller}"])
-        self.outputs.add(f"standard error of token issue {caller}", done.err)
+        name = f"token {self._next()} of {caller}"
+        self.secrets[name] = self.tokens[caller]
+        self.outputs.add(f"standard output of {line}", done.out, allowed=[name])
+        self.outputs.add(f"standard error of {line}", done.err)
 
     def run(self, line: str, *more: str, stdin: str | bytes = b"", code: int = 0, **settings: str) -> Done:
         """
