@@ -13,6 +13,7 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,7 @@ from gateway.supervisor.signals import block_signals
 
 if TYPE_CHECKING:
     import socket
-    from typing import NoReturn
+    from typing import IO, NoReturn
 
     from gateway.settings.model import Settings
 
@@ -57,7 +58,8 @@ _FILES_A_CALL = 2
 """A caller's connection and the upstream's."""
 
 _END_MARGIN_SECONDS = 20.0
-"""What a plane may take to end beyond its drain: two for answers, five for connections, the rest for a slow disk."""
+"""What a plane may take to end beyond its drain: two for answers, five to take in who waits, five for
+connections, the rest for a slow disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,12 +232,16 @@ def start_supervisor(plan: SupervisorPlan) -> subprocess.Popen[bytes]:
 
 def _write_plan(plan: SupervisorPlan) -> int:
     """
-    A pipe's descriptor from which the plan can be read; it is a few thousand bytes, which any pipe holds.
+    The descriptor of a file without a name, from which the plan can be read. A pipe would not hold any length of it.
     """
-    reading, writing = os.pipe()
-    with os.fdopen(writing, "w", encoding="utf-8") as pipe:
-        pipe.write(plan.render())
-    return reading
+    if sys.platform == "linux":
+        file: IO[bytes] = os.fdopen(os.memfd_create("plan"), "w+b")  # needs no disk
+    else:
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
+    with file:
+        file.write(plan.render().encode())
+        file.seek(0)
+        return os.dup(file.fileno())
 
 
 def _supervise(told: int) -> list[str]:

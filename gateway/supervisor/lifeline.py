@@ -70,15 +70,17 @@ class Lifeline:
             tls: What the plane's port is served with.
             take: Brings into force what else of it can change. When a certificate cannot be used, nothing does.
         """
-        assignment = Assignment.parse(order.removeprefix(RELOAD))
         failure = None
         try:
+            assignment = Assignment.parse(order.removeprefix(RELOAD))
             if tls is not None:
                 tls.reload(*assignment.tls_files)
             configure_logging(assignment.log_level, form=assignment.log_format)
             take(assignment)
         except OperatorError as error:
             failure = error.detail
+        except Exception as error:  # noqa: BLE001 - the edge: an order of another release; what came of it is told
+            failure = f"unexpected error: {render_exception(error)}"
         self._tell({"reloaded": failure is None, "detail": failure})
 
     def tell_failure(self, reason: OperatorReason, detail: str) -> None:

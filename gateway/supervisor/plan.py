@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gateway.run_folder import SUPERVISOR_SOCKET
-from gateway.supervisor.assignment import Assignment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +36,8 @@ class PlanePlan:
         """
         The same for a process that is to take another's place.
         """
-        return replace(self, assignment=replace(Assignment.parse(self.assignment), is_successor=True).render())
+        # Not parsed: it may be of the release that was installed since, whose worker knows more of it than we do.
+        return replace(self, assignment=json.dumps({**json.loads(self.assignment), "is_successor": True}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +99,9 @@ class SupervisorPlan:
     def renew(self, told: Mapping[str, Any]) -> SupervisorPlan:
         """
         The same with what the reader has told (see `gateway.cli.reread`).
+
+        Raises:
+            KeyError: It has not told all of it.
         """
         return replace(
             self,

@@ -8,12 +8,11 @@ cannot be; the end of that is its death. It shares our standard error, where it 
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway.supervisor.orders import END
 from gateway.supervisor.signals import block_signals
@@ -27,6 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["Plane"]
 
 _READ_BYTES = 65536
+
+_UNTOLD_LIMIT_BYTES = 1024 * 1024
+"""What may wait for one that does not listen; beyond it orders are dropped, each as a whole. Ours."""
 
 
 class Plane:
@@ -56,6 +58,7 @@ class Plane:
         self._backoff = backoff
         self._process: subprocess.Popen[bytes] | None = None
         self._unread = b""
+        self._untold = bytearray()
         self._started_at = 0.0
 
     @property
@@ -79,7 +82,7 @@ class Plane:
         Raises:
             OSError: The system has no room for another process, or the program is not there: it is being replaced.
         """
-        self.due_at, self._started_at, self._unread = None, now, b""
+        self.due_at, self._started_at, self._unread, self._untold = None, now, b"", bytearray()
         # Blocked from its first instant: it takes its orders over its lifeline, and what a terminal or a service
         # manager sends to all processes at once reaches it through us.
         with block_signals():
@@ -94,16 +97,37 @@ class Plane:
 
     def tell(self, line: str) -> None:
         """
-        Say something to it; to nobody, when it is not there.
+        Say something to it; to nobody, when it is not there. What its pipe does not hold now waits for `tell_on`.
         """
-        if self._process is not None and self._process.stdin is not None and not self._process.stdin.closed:
-            # It has just died, and will be heard of; or it has been stopped for hours, and its pipe is full.
-            with contextlib.suppress(BrokenPipeError, BlockingIOError):
-                os.write(self._process.stdin.fileno(), line.encode() + b"\n")
+        if self._process is not None and len(self._untold) < _UNTOLD_LIMIT_BYTES:
+            self._untold += line.encode() + b"\n"
+            self.tell_on()
 
-    def hear(self) -> Iterator[dict[str, object]]:
+    @property
+    def has_untold(self) -> bool:
         """
-        What it says next.
+        Whether something waits to be told.
+        """
+        return bool(self._untold)
+
+    def tell_on(self) -> None:
+        """
+        Tell what waits, as far as its pipe holds it: an assignment may be larger, or it has been stopped for hours.
+        """
+        if self._process is None or self._process.stdin is None or self._process.stdin.closed:
+            self._untold.clear()
+            return
+        try:
+            while self._untold:
+                del self._untold[: os.write(self._process.stdin.fileno(), self._untold)]
+        except BlockingIOError:
+            pass
+        except BrokenPipeError:  # it has just died, and will be heard of
+            self._untold.clear()
+
+    def hear(self) -> Iterator[dict[str, Any]]:
+        """
+        What it says next. What is no word of ours is passed over: something printed what it should not have.
 
         Raises:
             EOFError: It will say nothing more, for it has ended: `bury` it.
@@ -115,8 +139,12 @@ class Plane:
             raise EOFError
         *lines, self._unread = (self._unread + data).split(b"\n")
         for line in lines:
-            with contextlib.suppress(ValueError):  # something printed what it should not have: there it does no harm
-                yield dict(json.loads(line))
+            try:
+                word = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(word, dict):
+                yield word
 
     def bury(self) -> int:
         """

@@ -165,7 +165,7 @@ class Renewals:
         What the reader says.
         """
         if self._present is not None and "failed" in word:
-            self._present.failure = (str(word["failed"]), str(word["detail"]))
+            self._present.failure = (str(word["failed"]), str(word.get("detail", "It did not say why.")))
         elif self._present is not None:
             self._present.told = word
 
@@ -181,8 +181,20 @@ class Renewals:
         elif not self._present.told:
             self._fail(OperatorReason.INTERNAL, f"The reader of the settings {how}.")
         else:
-            _tell_kept(self._present.told["kept"])
-            self._go_on(self._node.plan.renew(self._present.told))
+            self._take_told(self._present.told)
+
+    def _take_told(self, told: Mapping[str, Any]) -> None:
+        try:
+            _tell_kept(told["kept"])
+            self._go_on(self._node.plan.renew(told))
+        except Exception:  # the edge: what another release's reader says must not end the node
+            _logger.exception("what the reader of the settings has said was not understood")
+            if self._present is not None:
+                self._fail(
+                    OperatorReason.INTERNAL,
+                    "What the reader of the settings has said was not understood. If another version was installed "
+                    "since the start, stop the gateway and start it.",
+                )
 
     def _go_on(self, plan: SupervisorPlan) -> None:
         if self._get_present().is_restart:
@@ -206,7 +218,7 @@ class Renewals:
             plane.tell(RELOAD + assignment.assignment)
         self._see_awaited()
 
-    def note_reloaded(self, plane: Plane, failure: object) -> None:
+    def note_reloaded(self, plane: Plane, failure: str | None) -> None:
         """
         A plane has said that what it was told is in force, or why not.
         """
@@ -262,17 +274,21 @@ class Renewals:
         The successor is ready: from now on it is the worker.
         """
         renewal, node = self._get_present(), self._node
-        left = node.adopt_successor(time.monotonic())
+        if renewal.failure is not None:
+            return  # it was overdue, and a signal that kills it is on its way
+        # Whatever may be wrong with what was told shows before the old worker is told to leave.
         plan = node.plan.renew(renewal.told) if renewal.told else node.plan
+        applied, kept = list(renewal.told.get("applied", ())), dict(renewal.told.get("kept", {}))
         self._let_news_be_seen(plan)
+        left = node.adopt_successor(time.monotonic())
         node.take_plan(plan)
         node.control_plane.tell(RELOAD + plan.control_plane.assignment)
         self._finish()
         told: dict[str, object] = {
             "worker": node.worker.pid,
             "leaving": left.pid if left is not None else None,
-            "applied": list(renewal.told.get("applied", ())),
-            "kept": dict(renewal.told.get("kept", {})),
+            "applied": applied,
+            "kept": kept,
         }
         _logger.info("the worker was replaced: process %s serves, %s leaves", told["worker"], told["leaving"])
         self._log_as_planned()
@@ -300,7 +316,8 @@ class Renewals:
         A reader or a successor takes too long, and is killed.
         """
         if self._present is not None:
-            self._present.failure = (OperatorReason.RESTART_FAILED, f"The {plane.name} was not ready in time.")
+            reason = OperatorReason.RESTART_FAILED if self._present.is_restart else OperatorReason.INTERNAL
+            self._present.failure = (reason, f"The {plane.name} was not ready in time.")
 
     def note_ended(self, plane: Plane) -> None:
         """

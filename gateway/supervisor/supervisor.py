@@ -40,6 +40,11 @@ __all__ = ["Supervisor"]
 
 _STDIN, _STDOUT = 0, 1
 
+_TELLING_SECONDS = 0.05
+"""How soon it is tried again to tell what a pipe had no room for: rare, and not worth a place in the selector."""
+
+_SILENCE = "It did not say why."
+
 _logger = logging.getLogger(__name__)
 
 
@@ -91,12 +96,15 @@ class Supervisor:
         """
         ats = [self._renewals.due_at, *(at for plane in self._node.planes for at in (plane.due_at, plane.killed_at))]
         due = [at for at in ats if at is not None]
+        if any(plane.has_untold for plane in self._node.planes):
+            due.append(time.monotonic() + _TELLING_SECONDS)
         return max(0.0, min(due) - time.monotonic()) if due else None
 
     def _do_what_is_due(self) -> None:
         now = time.monotonic()
         self._renewals.do_what_is_due(now)
         for plane in self._node.planes:
+            plane.tell_on()
             if plane.due_at is not None and plane.due_at <= now:
                 self._start(plane)
             if plane.killed_at is not None and plane.killed_at <= now:
@@ -164,12 +172,22 @@ class Supervisor:
     def _hear(self, plane: Plane, descriptor: int) -> None:
         try:
             for word in plane.hear():
-                self._take(plane, word)
+                self._try_to_take(plane, word)
         except EOFError:
             self._selector.unregister(descriptor)
             code = plane.bury()
             how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
             self._meet_death(plane, "" if code == 0 and self._may_end(plane) else how, time.monotonic())
+
+    def _try_to_take(self, plane: Plane, word: Mapping[str, Any]) -> None:
+        """
+        Take it; what is not understood costs who said it, and not the node.
+        """
+        try:
+            self._take(plane, word)
+        except Exception:
+            _logger.exception("the %s said what was not understood, and is killed", plane.name)
+            plane.kill()
 
     def _may_end(self, plane: Plane) -> bool:
         return self._is_ending or plane in self._node.leaving
@@ -178,12 +196,12 @@ class Supervisor:
         if plane is self._node.reader:
             self._renewals.take_reading(word)
         elif "failed" in word:
-            self._take_failure(plane, OperatorReason(str(word["failed"])), str(word["detail"]))
+            self._take_failure(plane, _find_reason(word["failed"]), str(word.get("detail", _SILENCE)))
         elif "ready" in word:
             plane.is_ready = True
             self._take_readiness(plane)
         elif "reloaded" in word:
-            self._renewals.note_reloaded(plane, word["detail"])
+            self._renewals.note_reloaded(plane, None if word["reloaded"] else str(word.get("detail", _SILENCE)))
 
     def _take_readiness(self, plane: Plane) -> None:
         if self._is_ending:
@@ -300,3 +318,13 @@ class Supervisor:
         """
         if not any(worker.is_running for worker in self._node.workers):
             self._node.control_plane.end()
+
+
+def _find_reason(word: object) -> OperatorReason:
+    """
+    A plane's word for why; another release's may have words that we do not know.
+    """
+    try:
+        return OperatorReason(str(word))
+    except ValueError:
+        return OperatorReason.INTERNAL

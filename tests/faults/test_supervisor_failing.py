@@ -77,6 +77,7 @@ def supervise(
     keep_alive_seconds: float = 0.0,
     start_seconds: float = 60.0,
     reads_again: bool = False,
+    reader: list[str] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """
     A ready supervisor with other programs, or another patience.
@@ -90,6 +91,7 @@ def supervise(
             plan,
             worker=dataclasses.replace(plan.worker, words=worker or plan.worker.words),
             control_plane=dataclasses.replace(plan.control_plane, words=control_plane or plan.control_plane.words),
+            reader=reader or plan.reader,
             end_seconds=end_seconds,
             keep_alive_seconds=keep_alive_seconds,
             start_seconds=start_seconds,
@@ -136,6 +138,67 @@ def test_a_program_that_is_being_replaced_is_tried_again(
         end(node)
 
         assert 0 == node.wait(10)
+
+
+def write_program(path: Path, lines: str) -> list[str]:
+    """
+    A worker that does something else before. Returns the words to start it.
+    """
+    path.write_text(f'#!/bin/sh\n{lines}\nexec {sys.executable} "$@"\n')
+    path.chmod(0o700)
+    return [str(path), "-m", "gateway.data_plane"]
+
+
+def test_what_is_no_word_of_ours_does_no_harm(installation: Installation, tmp_path: Path) -> None:
+    """
+    Stray lines, and another release's word for why it cannot serve: the node goes on.
+    """
+    failing = 'echo \'{"failed": "a_word_of_tomorrow"}\'; exit 1'
+    words = write_program(
+        tmp_path / "python", f"echo 0; echo null; echo []; echo no; [ -e {tmp_path}/fails ] && {{ {failing}; }}"
+    )
+    with supervise(installation, worker=words) as node:
+        (old,) = find_workers(node)
+        (tmp_path / "fails").touch()
+
+        with pytest.raises(OperatorError, match=r"goes on serving\. It did not say why\.") as raised:
+            restart(installation.data_dir / "run")
+
+        assert "internal" == raised.value.reason
+        (tmp_path / "fails").unlink()
+        assert old == restart(installation.data_dir / "run")["leaving"]
+        end(node)
+        assert 0 == node.wait(20)
+
+
+@pytest.mark.parametrize(
+    "change", ['s/"log_level": "info"/"log_level": "loud"/', 's/"end_seconds"/"other"/', "s/.*/{}/"]
+)
+def test_a_reading_that_is_not_understood_changes_nothing(
+    installation: Installation, capfd: pytest.CaptureFixture[str], change: str
+) -> None:
+    """
+    As from another release that was installed meanwhile: neither a reload nor a restart ends the node.
+    """
+    reader = ["sh", "-c", f"{sys.executable} -m gateway.cli.reread | sed '{change}'"]
+    told = ""
+
+    def has_told(words: str) -> bool:
+        nonlocal told
+        told += capfd.readouterr().err
+        return words in told
+
+    with supervise(installation, reads_again=True, reader=reader) as node:
+        (old,) = find_workers(node)
+        with pytest.raises(OperatorError, match="goes on serving"):
+            restart(installation.data_dir / "run")
+        node.send_signal(signal.SIGHUP)
+
+        wait_until(lambda: has_told("the settings were not reloaded, the old ones stay in force"), "it is told")
+
+        assert [old] == find_workers(node)
+        end(node)
+        assert 0 == node.wait(20)
 
 
 def test_a_program_that_is_not_there_ends_the_start(

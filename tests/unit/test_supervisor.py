@@ -5,7 +5,9 @@ The supervisor's and the planes' small parts: what passes between them as text, 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -21,7 +23,12 @@ from gateway.readiness import Readiness, State
 from gateway.run_folder import ASK_READINESS
 from gateway.supervisor.assignment import Assignment
 from gateway.supervisor.backoff import Backoff
+from gateway.supervisor.node import Node
+from gateway.supervisor.notifier import Notifier
 from gateway.supervisor.plan import PlanePlan, SupervisorPlan
+from gateway.supervisor.plane import Plane
+from gateway.supervisor.post import Visitor
+from gateway.supervisor.renewals import Renewal, Renewals
 from gateway.upstream.request import Timeouts
 
 
@@ -173,6 +180,78 @@ def test_a_plane_tells_why_it_ends(error: str, told: dict[str, str], code: int) 
 
     assert [{"ready": True}, told] == [json.loads(line) for line in done.stdout.splitlines()]
     assert (code, "") == (done.returncode, done.stderr)
+
+
+RELOADED = """
+import sys
+from gateway.supervisor.lifeline import Lifeline
+from gateway.supervisor.orders import RELOAD
+
+Lifeline().reload(RELOAD + sys.argv[1], None)
+"""
+
+
+@pytest.mark.parametrize("order", ['{"unknown": 1}', "[]", "no"])
+def test_an_order_that_is_not_understood_is_answered(order: str) -> None:
+    """
+    The supervisor would wait for a minute else.
+    """
+    done = subprocess.run([sys.executable, "-c", RELOADED, order], capture_output=True, text=True, check=False)
+
+    assert (0, "") == (done.returncode, done.stderr)
+    told = json.loads(done.stdout)
+    assert (False, "unexpected error: ") == (told["reloaded"], told["detail"][:18])
+
+
+COUNTING = """
+import json, sys
+
+for line in sys.stdin:
+    print(json.dumps({"bytes": len(line)}), flush=True)
+"""
+
+
+def test_what_a_pipe_does_not_hold_at_once_is_told_whole() -> None:
+    """
+    And so is what comes behind it.
+    """
+    plane = Plane("plane", PlanePlan([sys.executable, "-c", COUNTING], "a" * 300_000, -1), ())
+    os.set_blocking(plane.start(0.0), False)
+    plane.tell("b" * 300_000)
+    plane.tell("c")
+    heard: list[object] = []
+    while len(heard) < 3:
+        plane.tell_on()
+        with contextlib.suppress(BlockingIOError):
+            heard += [word["bytes"] for word in plane.hear()]
+
+    assert [300_001, 300_001, 2] == heard
+    assert not plane.has_untold
+    plane.end()
+    assert 0 == plane.bury()
+
+
+def test_a_successor_that_was_given_up_takes_no_place() -> None:
+    """
+    Its readiness may lie in the pipe when the signal that kills it is on its way.
+    """
+    plane = PlanePlan(["python"], "{}", 5)
+    node = Node(
+        SupervisorPlan(worker=plane, control_plane=plane, ready="", end_seconds=1, log_level="info", as_json=False)
+    )
+    before, (visiting, visited) = node.worker, socket.socketpair()
+    renewals = Renewals(node, lambda _plane: None, Notifier.find())
+    renewals.ask(Renewal(is_restart=True, visitor=Visitor(visited)))
+    assert node.successor is not None
+    renewals.note_overdue(node.successor)
+
+    renewals.install_successor()
+
+    assert before is node.worker
+    renewals.note_successor_ended("was killed by SIGKILL")
+    with visiting:
+        told = json.loads(visiting.recv(4096))
+    assert {"failed": "restart_failed", "detail": "The new worker was not ready in time."} == told
 
 
 def test_a_plane_whose_supervisor_is_gone_before_it_said_anything_just_ends() -> None:
