@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 __all__ = ["CallersServer"]
 
 _SHUTDOWN_SECONDS = 5
-"""How long `stop` waits for answers that are out to be taken, lingering included."""
-
-_TAKING_IN_SECONDS = 1.0
-"""How long `stop` goes on accepting: as long as somebody waits, but new ones may come for ever."""
+"""
+How long `stop` waits for answers that are out to be taken, lingering included; and before that, how long it goes on
+accepting: as long as somebody waits, but new ones may come for ever.
+"""
 
 _HANDSHAKES_CHECK_SECONDS = 0.05
 
@@ -161,7 +161,7 @@ class CallersServer(uvicorn.Server):
         for sock in self._sockets:
             waiting.register(sock, select.POLLIN)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_TAKING_IN_SECONDS):
+            async with asyncio.timeout(_SHUTDOWN_SECONDS):
                 while waiting.poll(0):  # noqa: ASYNC110 - the kernel alone knows whether somebody waits
                     await asyncio.sleep(0)  # in this turn of the loop they are accepted
 

@@ -191,7 +191,10 @@ class Worker:
         """
         await self._post.open()
         # A verb that has committed since we read, and found nobody to tell, must not be overtaken by a call.
-        await self._snapshots.refresh()
+        is_fresh = await self._snapshots.refresh()
+        if must_be_ready and not is_fresh:
+            # What was revoked since we read would be served again.
+            raise OperatorError(OperatorReason.REGISTRY_UNAVAILABLE, "The new worker cannot read the registry.")
         if must_be_ready and not self._journal.writable:
             raise OperatorError(OperatorReason.JOURNAL_UNAVAILABLE, "The new worker cannot write its journal.")
         self._upstreams.prepare(self._snapshots.current.credentials.values())

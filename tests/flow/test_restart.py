@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import os
+import socket
 import ssl
 import time
 from typing import TYPE_CHECKING
@@ -15,7 +17,11 @@ import pytest
 from installation import API, Gateway, Installation, is_there, wait_until
 from judge import judge
 from load import Load
+from worker_in_loop import plan_worker
 
+from gateway.clock import SystemClock
+from gateway.data_plane.worker import Worker
+from gateway.errors import OperatorError
 from gateway.evidence.verify import verify
 
 if TYPE_CHECKING:
@@ -212,6 +218,37 @@ def test_a_new_worker_that_cannot_serve_leaves_the_old_one_serving(installation:
         send(kept, STOP, token)
         assert (200, "close") == receive(kept)[:2]
     assert "the worker was not replaced and goes on serving: There is no registry at" in installation.log()
+
+
+def test_a_new_worker_that_does_not_know_what_was_revoked_meanwhile_accepts_nobody(installation: Installation) -> None:
+    """
+    The registry becomes unreadable after it has read it: the worker that serves knows better.
+    """
+
+    async def begin() -> OperatorError:
+        worker = await Worker.open(plan_worker(installation), SystemClock())
+        (installation.data_dir / "gateway.db").rename(installation.data_dir / "moved")
+        with socket.create_server(("127.0.0.1", 0)) as bound:
+            try:
+                with pytest.raises(OperatorError) as raised:
+                    await worker.serve([bound], None, must_be_ready=True)
+            finally:
+                await worker.drain()
+                await worker.close()
+        return raised.value
+
+    assert "registry_unavailable" == asyncio.run(begin()).reason
+
+
+def test_a_plan_may_be_longer_than_a_pipe_holds(installation: Installation) -> None:
+    """
+    The gateway starts, and so does a new worker.
+    """
+    proxies = " ".join(f"10.{number >> 8}.{number & 255}.0/24" for number in range(5000))
+    with installation.serve(GATEWAY_TRUSTED_PROXIES=proxies) as gateway:
+        old = gateway.worker_pid
+
+        assert old == restart(installation)[1]
 
 
 def test_a_restart_reads_the_settings_again(installation: Installation, noojee: Noojee) -> None:

@@ -69,24 +69,28 @@ class OpenWorker:
         return await asyncio.to_thread(call, self.port, target, token, **more)
 
 
+def plan_worker(installation: Installation, **plan: Any) -> WorkerPlan:
+    """
+    The plan of a worker that serves from an installation's data folder.
+    """
+    run_dir = installation.data_dir / "run"
+    run_dir.mkdir(mode=0o700, exist_ok=True)
+    return WorkerPlan(
+        data_dir=installation.data_dir,
+        run_dir=run_dir,
+        master_key_file=installation.data_dir / "master.key",
+        node="test",
+        number_country="61",
+        **plan,
+    )
+
+
 @asynccontextmanager
 async def open_worker(installation: Installation, clock: Clock | None = None, **plan: Any) -> AsyncIterator[OpenWorker]:
     """
     Serve from an installation's data folder on a free port, and drain and close at the end.
     """
-    run_dir = installation.data_dir / "run"
-    run_dir.mkdir(mode=0o700, exist_ok=True)
-    worker = await Worker.open(
-        WorkerPlan(
-            data_dir=installation.data_dir,
-            run_dir=run_dir,
-            master_key_file=installation.data_dir / "master.key",
-            node="test",
-            number_country="61",
-            **plan,
-        ),
-        clock or SystemClock(),
-    )
+    worker = await Worker.open(plan_worker(installation, **plan), clock or SystemClock())
     bound = socket.create_server(("127.0.0.1", 0))
     bound.setblocking(False)
     await worker.serve([bound], None)

@@ -381,6 +381,25 @@ def test_stopping_answers_what_was_begun(open_house: OpenHouse, tls: Contexts) -
             socket.create_connection(house.address)
 
 
+def test_stopping_accepts_as_long_as_somebody_waits(open_house: OpenHouse) -> None:
+    """
+    Callers that connect again at once keep the queue full for a while; who is in it must not be reset.
+    """
+    house = open_house()
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        house.server._sockets.append(busy)  # one that nobody accepts from but we
+        with socket.create_connection(busy.getsockname(), 10) as waiting:
+            ending = asyncio.run_coroutine_threadsafe(house.server.stop(), house.loop)
+            with pytest.raises(TimeoutError):
+                ending.result(2)
+
+            with busy.accept()[0] as accepted:
+                ending.result(10)
+
+                accepted.sendall(b"x")
+                assert b"x" == waiting.recv(1)
+
+
 def test_uvicorn_runs_the_door(open_house: OpenHouse) -> None:
     """
     `serve` with a bound socket, `should_exit` and its own shutdown: the life cycle is uvicorn's, signals are not.
