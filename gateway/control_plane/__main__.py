@@ -40,9 +40,14 @@ async def _serve(lifeline: Lifeline, assignment: Assignment) -> None:
     tls = assignment.load_tls()
     control_plane = ControlPlane(readiness, gathering.gather, host_names, tls.context if tls is not None else None)
 
+    def take_plan(renewed: Assignment) -> None:
+        probe = ControlPlanePlan.parse(renewed.plan).probe
+        if probing is not None and probe is not None:
+            probing.renew(probe)
+
     def take_order(order: str) -> None:
         if order.startswith(RELOAD):
-            lifeline.reload(order, tls)
+            lifeline.reload(order, tls, take_plan)
 
     with socket.socket(fileno=assignment.listener) as operators:
         try:

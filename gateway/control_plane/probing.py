@@ -8,6 +8,7 @@ found is looked at from outside, as a value. When it cannot be opened it is trie
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import threading
 from types import MappingProxyType
@@ -80,6 +81,14 @@ class Probing:
                 return  # it has ended by itself
             self._thread.join(_END_SECONDS)
 
+    def renew(self, plan: ProbePlan) -> None:
+        """
+        Wait for Noojee as another plan says, from the next round on; nothing else of it is taken. Safe from any thread.
+        """
+        self._plan = dataclasses.replace(self._plan, timeouts=plan.timeouts)
+        if self._prober is not None:
+            self._prober.timeouts = plan.timeouts
+
     @property
     def states(self) -> Mapping[str, UpstreamState]:
         """
@@ -137,6 +146,8 @@ class Probing:
             self._tell_failure(str(error))
         except Exception as error:  # noqa: BLE001 - the edge of a thread: it is tried again, whatever it was
             self._tell_failure(render_exception(error))
+        else:
+            self._prober.timeouts = self._plan.timeouts  # another plan may have come meanwhile
 
     def _tell_failure(self, why: str) -> None:
         self._failed_openings += 1

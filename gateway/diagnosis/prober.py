@@ -56,6 +56,7 @@ class Prober:
         resolver: Where names lead.
 
     Attributes:
+        timeouts: Those of the next round.
         states: By upstream's name, what was found last; replaced as a whole after each round, never changed.
         rounds_done: How many rounds `run` has carried out.
         rounds_failed: How many of its rounds were broken off.
@@ -75,7 +76,7 @@ class Prober:
         self._journal = journal
         self._store = store
         self._ring = ring
-        self._timeouts = timeouts
+        self.timeouts = timeouts
         self._clock = clock
         self._resolver = resolver
         self._told: dict[str, tuple[object, ...]] = {}
@@ -139,7 +140,7 @@ class Prober:
         attempts = Attempts(self._hold, self._clock, _ACTOR, version)
         check = UpstreamCheck(
             ring=self._ring,
-            timeouts=self._timeouts,
+            timeouts=self.timeouts,
             clock=self._clock,
             attempts=attempts,
             find_credential=self._find_credential,

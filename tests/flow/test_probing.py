@@ -5,6 +5,7 @@ The prober in the control plane: what it finds is told as metrics, and what goes
 from __future__ import annotations
 
 import fcntl
+import socket
 import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from installation import API, wait_until
 from scrape import Scrape, scrape
 
+from gateway.administration import upstreams
 from gateway.evidence.verify import verify
 
 if TYPE_CHECKING:
@@ -132,6 +134,43 @@ def test_a_registry_that_cannot_be_read_costs_rounds_and_nothing_else(installati
     assert [0.0] == failed.find("prober_running")
     assert 200 == ready.status
     assert before.total(probed) <= failed.total(probed) < again.total(probed)
+
+
+def test_a_restart_gives_the_probes_their_new_timeouts(installation: Installation) -> None:
+    """
+    Somebody who never answers is waited for as long as the new setting says, as by calls.
+    """
+    file = installation.data_dir / "gateway.toml"
+    file.write_text('connect_timeout = "1s"\n')
+    installation.environment |= {"GATEWAY_PROBE_INTERVAL": "1s", "GATEWAY_CONFIG": str(file)}
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(10)
+        with installation.desk() as desk:
+            upstreams.add(desk, "silent", url=f"https://127.0.0.1:{silent.getsockname()[1]}", ca_pem=None)
+        with installation.serve():
+            assert not is_waited_for(silent)
+            file.write_text('connect_timeout = "1m"\n')
+
+            done = installation.verb("restart")
+
+            assert 0 == done.returncode, done.stderr
+            wait_until(lambda: is_waited_for(silent), "a probe waits", 20)
+
+
+def is_waited_for(silent: socket.socket) -> bool:
+    """
+    Whether the next who connects stays, though nobody answers.
+    """
+    with silent.accept()[0] as caller:
+        caller.settimeout(3)
+        try:
+            while caller.recv(65536):
+                pass
+        except TimeoutError:
+            return True
+        except ConnectionResetError:
+            pass
+        return False
 
 
 def test_the_node_ends_in_the_middle_of_a_round(installation: Installation, noojee: Noojee) -> None:
