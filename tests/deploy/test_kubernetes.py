@@ -79,7 +79,11 @@ def test_there_is_one_gateway_on_data_of_its_own(manifests: Mapping[str, Any], p
     assert ["ReadWriteOncePod"] == claim["spec"]["accessModes"]
     assert settings["GATEWAY_DATA_DIR"].startswith(f"{mounts[claim['metadata']['name']]}/")
     assert settings["GATEWAY_MASTER_KEY_FILE"] == f"{mounts['master-key']}/master.key"
-    assert pod["terminationGracePeriodSeconds"] > Settings().drain_timeout.total_seconds() + _END_MARGIN_SECONDS
+
+    program, seconds = pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
+    takes_seconds = int(seconds) + Settings().drain_timeout.total_seconds() + _END_MARGIN_SECONDS
+    assert "sleep" == program
+    assert pod["terminationGracePeriodSeconds"] > takes_seconds
 
 
 def test_its_settings_are_settings_and_its_service_does_not_make_any(
