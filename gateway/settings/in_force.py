@@ -2,7 +2,7 @@
 Which settings can come into force while a gateway runs, and by what.
 
 - `reload`: SIGHUP, in the processes that run.
-- `restart`: `noojee-gateway restart`, in a worker of their own; no call is lost by it.
+- `restart`: `noojee-gateway restart`, in a worker of their own; no call is lost that a drain has time for.
 - `start`: stopping the gateway and starting it, as for all that no table here names.
 
 A setting that is in no table is the safe case: it stays as it is, and that is said.

@@ -53,7 +53,7 @@ the log and stays as it was:
 
 - `reload`: SIGHUP to the process that `serve` is. Certificates and keys are read again with it, whatever their names. A
   value or a file that cannot be used keeps all as it was, with an error in the log.
-- `restart`: `noojee-gateway restart`, by which no call is lost. It reloads, too.
+- `restart`: `noojee-gateway restart`, by which no call is lost that a drain has time for. It reloads, too.
 - `start`: to stop the gateway and start it again.
 
 The environment of a process that runs cannot be changed from outside: what is to be reloaded stands in the file that

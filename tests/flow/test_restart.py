@@ -32,6 +32,7 @@ STOP = f"{API}/stop?extenOrUniqueId=410"
 DIAL = f"{API}/dial?number=0412345678&extenOrUniqueId=SIP/411"
 POLL = f"{API}/subscribe?exten=412&lastSequenceNumber=0&timeOut=30"
 LOAD_SECONDS = float(os.environ.get("RESTART_LOAD_SECONDS", "12"))
+"""Half a minute takes too long to be run each time: docs/recorded-runs/restart.md has what came of it."""
 
 
 def open_caller(gateway: Gateway) -> http.client.HTTPConnection:
