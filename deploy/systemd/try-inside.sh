@@ -73,6 +73,7 @@ show 'noojee-gateway credential add everything --upstream noojee --kind global <
 show 'noojee-gateway caller add crm --from 127.0.0.0/8'
 show 'noojee-gateway grant add crm --credential everything --operations "CallManagementAPI/st*"'
 show 'noojee-gateway export-config > gateway.toml; noojee-gateway apply -f - < gateway.toml'
+expect 'a document of root'"'"'s is applied' sh -c 'noojee-gateway apply -f - < gateway.toml'
 id alice > /dev/null 2>&1 || useradd alice
 show "SUDO_UID=$(id -u alice) noojee-gateway caller set crm --burst 40; noojee-gateway audit tail -n 1"
 expect 'the journal tells who called' sh -c 'noojee-gateway audit tail -n 1 | grep -qF "actor=noojee-gateway (for alice)"'
