@@ -2,10 +2,9 @@
 Whose call a trusted proxy passes on: the caller's address from one header, believed only when a trusted peer sent it.
 
 Every proxy adds the address that it saw at the right, so the first from there that is none of our proxies' is the last
-that somebody we trust has seen (RFC 7239 section 8.1). Where all are, it is the rightmost: a caller that sits in their
-networks is taken for one of them, and could have invented every other. What stands left of it anybody may have written,
-and decides nothing; but a header that cannot be read from end to end is refused, since two readers could find two
-addresses in it.
+that somebody we trust has seen (RFC 7239 section 8.1). Where all are, it is the leftmost, as nginx has it: each of them
+was told by one whom we trust. What stands left of it anybody may have written, and decides nothing; but a header that
+cannot be read from end to end is refused, since two readers could find two addresses in it.
 """
 
 from __future__ import annotations
@@ -78,7 +77,7 @@ class Forwarding:
                 _refuse("hides the caller's address")
             if not self.trusts(node):
                 return node
-        return nodes[-1]
+        return nodes[0]
 
     def _find_trust(self, peer: str) -> bool:
         address = ip_address(peer)
