@@ -297,6 +297,7 @@ def _plan(settings: Settings, connections: int) -> WorkerPlan:
             handshake_seconds=settings.head_timeout.total_seconds(),
             head_seconds=settings.head_timeout.total_seconds(),
             body_seconds=settings.body_timeout.total_seconds(),
+            body_room_bytes=settings.body_memory,
             keep_alive_seconds=settings.keep_alive_timeout.total_seconds(),
             stalled_seconds=settings.caller_stalled_timeout.total_seconds(),
             connections=connections,

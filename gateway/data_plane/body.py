@@ -33,12 +33,21 @@ class Body(Protocol):
     content: bytes
     """The whole body once `read` was true."""
 
+    most_bytes: int
+    """How many it may come to."""
+
     def read(self, buffer: bytearray) -> bool:
         """
         Take what belongs to the body from the buffer's front; true when the body is whole, and then always.
 
         Raises:
             CallerError: 400 or 413; the buffer is then of no further use.
+        """
+        ...
+
+    def outgrows(self, size_bytes: int, buffer: bytearray) -> bool:
+        """
+        Whether a body that is not whole is larger than that: by its length, or by what has come of it.
         """
         ...
 
@@ -49,6 +58,7 @@ class EmptyBody:
     """
 
     content = b""
+    most_bytes = 0
 
     def read(self, buffer: bytearray) -> bool:
         """
@@ -57,16 +67,23 @@ class EmptyBody:
         del buffer
         return True
 
+    def outgrows(self, size_bytes: int, buffer: bytearray) -> bool:
+        """
+        Never.
+        """
+        del size_bytes, buffer
+        return False
+
 
 class SizedBody:
     """
     A body of a declared length, which the head has bounded already.
     """
 
-    __slots__ = ("_length", "content")
+    __slots__ = ("content", "most_bytes")
 
     def __init__(self, length: int) -> None:
-        self._length = length
+        self.most_bytes = length
         self.content = b""
 
     def read(self, buffer: bytearray) -> bool:
@@ -74,11 +91,18 @@ class SizedBody:
         Whole once that many bytes came; until then they stay in the buffer.
         """
         if not self.content:
-            if len(buffer) < self._length:
+            if len(buffer) < self.most_bytes:
                 return False
-            self.content = bytes(buffer[: self._length])
-            del buffer[: self._length]
+            self.content = bytes(buffer[: self.most_bytes])
+            del buffer[: self.most_bytes]
         return True
+
+    def outgrows(self, size_bytes: int, buffer: bytearray) -> bool:
+        """
+        Its length tells from the start.
+        """
+        del buffer
+        return self.most_bytes > size_bytes
 
 
 class ChunkedBody:
@@ -86,14 +110,14 @@ class ChunkedBody:
     A chunked body; each chunk is taken once it is whole.
     """
 
-    __slots__ = ("_bounds", "_framing_bytes", "_is_whole", "_pieces", "_size", "content")
+    __slots__ = ("_bounds", "_data", "_framing_bytes", "_is_whole", "content", "most_bytes")
 
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
+        self._data = bytearray()  # and not a list of chunks: an object for every two bytes is twenty times their size
         self._framing_bytes = 0
         self._is_whole = False
-        self._pieces: list[bytes] = []
-        self._size = 0
+        self.most_bytes = bounds.body_bytes
         self.content = b""
 
     def read(self, buffer: bytearray) -> bool:
@@ -113,9 +137,15 @@ class ChunkedBody:
                 raise CallerError(
                     Reason.REQUEST_MALFORMED, "A chunk is longer than its size, or trailers follow the last one."
                 )
-            self._take(bytes(buffer[line_end + 2 : data_end]), framing_bytes=line_end + 4)
+            self._take(buffer[line_end + 2 : data_end], framing_bytes=line_end + 4)
             del buffer[: data_end + 2]
         return True
+
+    def outgrows(self, size_bytes: int, buffer: bytearray) -> bool:
+        """
+        What has come tells: most such bodies are small.
+        """
+        return len(self._data) + len(buffer) > size_bytes
 
     def _find_line_end(self, buffer: bytearray) -> int:
         line_end = buffer.find(b"\n", 0, self._bounds.chunk_line_bytes + 2) - 1
@@ -133,20 +163,19 @@ class ChunkedBody:
         if match is None:
             raise CallerError(Reason.REQUEST_MALFORMED, "A chunk's size is not a hexadecimal number.")
         size = int(match[1], 16)
-        if self._size + size > self._bounds.body_bytes:
+        if len(self._data) + size > self._bounds.body_bytes:
             raise CallerError(Reason.BODY_TOO_LARGE)
         return size
 
-    def _take(self, data: bytes, *, framing_bytes: int) -> None:
+    def _take(self, data: bytearray, *, framing_bytes: int) -> None:
         self._framing_bytes += framing_bytes
         if self._framing_bytes > self._bounds.chunk_framing_bytes:
             raise CallerError(
                 Reason.BODY_TOO_LARGE, "The chunks are too small for a body of this size: send larger ones."
             )
         if data:
-            self._pieces.append(data)
-            self._size += len(data)
+            self._data += data
         else:
-            self.content = b"".join(self._pieces)
-            self._pieces.clear()
+            self.content = bytes(self._data)
+            self._data.clear()
             self._is_whole = True

@@ -41,6 +41,9 @@ class Bounds:
     waiting_bytes: int = 64 * 1024
     """Bytes that may wait behind a running call before reading pauses, and our write buffer's high-water mark."""
 
+    body_room_bytes: int = 256 * 1024 * 1024
+    """All bodies of one worker that are larger than `waiting_bytes`; the next one is read when there is room. Ours."""
+
     handshake_seconds: float = 10.0
     """The TLS handshake, from accept."""
 

@@ -153,7 +153,7 @@ class Deciding:
         if running.ended is None:
             asked_at = self._clock.monotonic()
             with running.interruptible():
-                body = await call.body()
+                body = await call.body(record.standing.caller.name)
                 record.body_seconds = self._clock.monotonic() - asked_at
                 return body
         raise _draining()

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gateway.clock import create_request_id
 from gateway.data_plane.answer import Answer
+from gateway.data_plane.arrival import Arrival
 from gateway.data_plane.body import Body, ChunkedBody, EmptyBody, SizedBody
 from gateway.data_plane.bounds import Bounds
 from gateway.data_plane.hall import Admission, Hall
@@ -42,7 +43,6 @@ __all__ = ["Bounds", "Door", "Hall"]
 _logger = logging.getLogger(__name__)
 
 _NO_BODY: Final = EmptyBody()
-_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _RETRY_SECONDS: Final = 5
 """When to try again what was refused because the worker ends."""
 
@@ -87,7 +87,7 @@ class Door(asyncio.Protocol):
         self._keeps_alive = False
         self._has_eof = False
         self._admission = Admission.CLOSED
-        self._body_arrived: asyncio.Future[None] | None = None
+        self._arrival: Arrival | None = None  # of a body that was not here when its call asked for it, or is large
 
     def __repr__(self) -> str:
         return f"<Door {self._phase.name} {self._call!r}>"
@@ -185,24 +185,28 @@ class Door(asyncio.Protocol):
         """
         return self._wire.is_gone
 
-    async def receive_body(self, body: Body, *, expects_continue: bool) -> None:
+    async def receive_body(self, body: Body, *, whose: str, expects_continue: bool) -> None:
         """
         Return once the body is whole; see `Call.body`.
         """
-        if body.read(self._buffer):
+        is_whole = body.read(self._buffer)
+        if is_whole and len(body.content) <= self._bounds.waiting_bytes:
             self._let_wait()
             return
+        if self._arrival is None:
+            self._arrival = Arrival(body, self._buffer, self._hall.room, whose=whose, bounds=self._bounds)
+        if not is_whole:
+            await self._wait_for_body(self._arrival, expects_continue=expects_continue)
+        self._arrival.settle()
+        self._let_wait()
+
+    async def _wait_for_body(self, arrival: Arrival, *, expects_continue: bool) -> None:
         if self._has_eof or self.is_gone:
             raise CallerLeft
-        if expects_continue and not self._buffer:
-            self.send(_CONTINUE)
-        self._body_arrived = self._loop.create_future()
-        self._wire.resume_reading()
         self._deadline.set(self._bounds.body_seconds)
         try:
-            await self._body_arrived
+            await arrival.wait(self._wire, expects_continue=expects_continue)
         finally:
-            self._body_arrived = None
             self._deadline.clear()
 
     def send(self, data: bytes) -> bool:
@@ -350,11 +354,16 @@ class Door(asyncio.Protocol):
                 _logger.error("a call ended without an answer: request %s", answer.request_id)
                 answer.refuse_now(CallerError(Reason.INTERNAL_ERROR))
         self._call = self._answer = self._task = None
+        if self._phase is _Phase.CALL and answer.is_last:
+            self._leave()
+        # A body must not be kept by a connection that idles.
+        self._body = _NO_BODY
+        if self._arrival is not None:
+            self._arrival.close()
+            self._arrival = None
         if self._phase is not _Phase.CALL:
             return
-        if answer.is_last:
-            self._leave()
-        elif self._wire.writing_paused:
+        if self._wire.writing_paused:
             # Another answer on top would let a caller who never reads grow our buffer without end.
             self._phase = _Phase.FLUSH
             self._await_progress(self._bounds.stalled_seconds)
@@ -382,15 +391,8 @@ class Door(asyncio.Protocol):
         """
         Bytes came while a call runs: its body's, if it is wanted, or the next request's, which waits.
         """
-        arrived = self._body_arrived
-        if arrived is not None:
-            if arrived.done():
-                return
-            try:
-                if self._body.read(self._buffer):
-                    arrived.set_result(None)
-            except CallerError as refusal:
-                arrived.set_exception(refusal)
+        if self._arrival is not None and self._arrival.is_awaited:
+            self._arrival.read()
         elif len(self._buffer) > self._bounds.waiting_bytes:
             self._wire.pause_reading()
 
@@ -403,8 +405,8 @@ class Door(asyncio.Protocol):
     def _tell_left(self) -> None:
         if self._call is not None:
             self._call.leave()
-        if self._body_arrived is not None and not self._body_arrived.done():
-            self._body_arrived.set_exception(CallerLeft())
+        if self._arrival is not None:
+            self._arrival.fail(CallerLeft())
 
     # --- refusing and leaving -----------------------------------------------------------------------------------------
 
@@ -472,8 +474,8 @@ class Door(asyncio.Protocol):
         if self._phase is _Phase.HEAD:
             self._refuse(CallerError(Reason.REQUEST_TIMEOUT))
         elif self._phase is _Phase.CALL:
-            if self._body_arrived is not None and not self._body_arrived.done():
-                self._body_arrived.set_exception(CallerError(Reason.REQUEST_TIMEOUT))
+            if self._arrival is not None:
+                self._arrival.fail(CallerError(Reason.REQUEST_TIMEOUT))
         elif self._phase is _Phase.LINGER:
             self._close(self._bounds.linger_seconds)
         elif self._phase is _Phase.FLUSH or self._phase is _Phase.CLOSED:

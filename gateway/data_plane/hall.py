@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.audit.network import find_network
 from gateway.data_plane import bridge
+from gateway.data_plane.body_room import BodyRoom
 from gateway.data_plane.bounds import Bounds
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class Hall:
         admissions: How many connections ever were received in which way.
         leaving: Whether every answer is its connection's last, because the worker has handed its place on. Idle
             connections stay open: what their callers send next may be on its way, and is served.
+        room: Where large bodies are, or wait to be let in.
     """
 
     def __init__(
@@ -84,7 +86,8 @@ class Hall:
         self.app = app
         self._refused = refused
         self._trusts = trusts
-        self.bounds = bounds or Bounds()
+        self._bounds = bounds or Bounds()
+        self.room = BodyRoom(self._bounds.body_room_bytes)
         self.doors: set[Door] = set()
         self.running: set[asyncio.Task[None]] = set()
         self.admitted = 0
@@ -96,6 +99,18 @@ class Hall:
 
     def __repr__(self) -> str:
         return f"<Hall {len(self.doors)} connections, {len(self.running)} calls, draining={self._is_draining}>"
+
+    @property
+    def bounds(self) -> Bounds:
+        """
+        The bounds of connections that are made from now on, and of all of them together.
+        """
+        return self._bounds
+
+    @bounds.setter
+    def bounds(self, value: Bounds) -> None:
+        self._bounds = value
+        self.room.resize(value.body_room_bytes)
 
     @property
     def draining(self) -> bool:

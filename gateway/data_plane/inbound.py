@@ -122,16 +122,19 @@ class Call:
         if not self.has_left:
             await gone.wait()
 
-    async def body(self) -> bytes:
+    async def body(self, whose: str = "") -> bytes:
         """
         The whole body, at most `Bounds.body_bytes`; the same bytes when asked again.
 
         `100 Continue` goes out only here, when the caller waits for it: a refused call never invites its body.
+
+        Args:
+            whose: The caller's name, in whose share of the room for bodies it is read; all without one share one.
 
         Raises:
             CallerError: `body_too_large`, `request_timeout`, or `request_malformed` for bad chunks and trailers.
             CallerLeft: The caller left before the body was whole.
         """
         if self.has_body:
-            await self._door.receive_body(self._body, expects_continue=self.expects_continue)
+            await self._door.receive_body(self._body, whose=whose, expects_continue=self.expects_continue)
         return self._body.content

@@ -55,6 +55,9 @@ class Wire:
         self.is_lost = False
         self.writing_paused = False
         transport.set_write_buffer_limits(high=high_water_bytes)
+        if not self.can_half_close:
+            # A TLS transport that is paused reads on, until so many encrypted bytes wait: 256 KiB unless it is told.
+            transport.set_read_buffer_limits(high=high_water_bytes)  # type: ignore[attr-defined] # TLS alone has it
         # asyncio does this only for sockets that name their protocol, which those of socket.create_server do not:
         # without it a second small answer waits 40 ms for the caller's delayed ACK.
         self._set_option(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -47,7 +47,16 @@ class Means(StrEnum):
 _TLS_FILES: Final = ("tls_cert_file", "tls_key_file")
 
 _RELOADED: Final = frozenset(
-    {*_TLS_FILES, "log_level", "log_format", "max_connections", "body_timeout", "keep_alive_timeout", "drain_timeout"}
+    {
+        *_TLS_FILES,
+        "log_level",
+        "log_format",
+        "max_connections",
+        "body_timeout",
+        "body_memory",
+        "keep_alive_timeout",
+        "drain_timeout",
+    }
 )
 
 _WITH_A_NEW_WORKER: Final = frozenset(

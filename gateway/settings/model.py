@@ -31,6 +31,8 @@ SHORTEST_PROBE_INTERVAL = timedelta(seconds=1)
 LONGEST_PROBE_INTERVAL = timedelta(hours=24)
 LEAST_RESERVE_BYTES = 64 * 1024
 MOST_RESERVE_BYTES = 16 * 1024**3
+LEAST_BODY_MEMORY_BYTES = 4 * 1024**2
+MOST_BODY_MEMORY_BYTES = 16 * 1024**3
 SHORTEST_PAIR_LIFETIME = timedelta(seconds=10)
 LONGEST_PAIR_LIFETIME = timedelta(hours=1)
 SHORTEST_SNAPSHOT_AGE = timedelta(seconds=5)
@@ -87,10 +89,19 @@ def _check_snapshot_age(value: timedelta) -> timedelta:
 
 
 def _parse_reserve(value: object) -> int:
+    return _parse_size(value, LEAST_RESERVE_BYTES, MOST_RESERVE_BYTES)
+
+
+def _parse_body_memory(value: object) -> int:
+    # Of less, one caller's share would hold only one of the largest bodies.
+    return _parse_size(value, LEAST_BODY_MEMORY_BYTES, MOST_BODY_MEMORY_BYTES)
+
+
+def _parse_size(value: object, least_bytes: int, most_bytes: int) -> int:
     size_bytes = parse_size(value) if isinstance(value, str) else value
-    if type(size_bytes) is int and LEAST_RESERVE_BYTES <= size_bytes <= MOST_RESERVE_BYTES:
+    if type(size_bytes) is int and least_bytes <= size_bytes <= most_bytes:
         return size_bytes
-    least, most = render_size(LEAST_RESERVE_BYTES), render_size(MOST_RESERVE_BYTES)
+    least, most = render_size(least_bytes), render_size(most_bytes)
     raise ValueError(f"must be text, a whole number and KiB, MiB or GiB, from {least} to {most}")
 
 
@@ -307,6 +318,13 @@ class Settings(BaseModel):
 
     body_timeout: _Timeout = timedelta(seconds=60)
     """How long a caller may take for the body of a request."""
+
+    body_memory: Annotated[int, BeforeValidator(_parse_body_memory)] = Field(
+        default=256 * 1024**2, json_schema_extra={"default_text": "`256MiB`", "type_text": "size, `4MiB` to `16GiB`"}
+    )
+    """How much of requests' bodies a worker holds at once, those of up to 64 KiB aside: while there is no room for the
+    next one, it is not read on, as long as `GATEWAY_BODY_TIMEOUT` lets it. No caller may hold more than it leaves free,
+    which is half when no other has any. A call can take twice its body's size, and a restart has two workers."""
 
     keep_alive_timeout: _Timeout = timedelta(seconds=75)
     """How long a caller's idle connection is kept open."""

@@ -147,6 +147,13 @@ def test_the_master_key_is_found_in_the_credentials_directory_unless_named(
         ("GATEWAY_SNAPSHOT_MAX_AGE", "31d", "GATEWAY_SNAPSHOT_MAX_AGE: must be at least 5s and at most 30d."),
         ("GATEWAY_HASH_PAIR_LIFETIME", "9s", "GATEWAY_HASH_PAIR_LIFETIME: must be at least 10s and at most 1h."),
         ("GATEWAY_HASH_PAIR_LIFETIME", "61m", "GATEWAY_HASH_PAIR_LIFETIME: must be at least 10s and at most 1h."),
+        (
+            "GATEWAY_BODY_MEMORY",
+            "4095KiB",
+            "GATEWAY_BODY_MEMORY: must be text, a whole number and KiB, MiB or GiB, from 4MiB to 16GiB.",
+        ),
+        ("GATEWAY_BODY_MEMORY", "17GiB", "GATEWAY_BODY_MEMORY: must be text, a whole number and KiB, MiB or GiB, from"),
+        ("GATEWAY_BODY_MEMORY", "256MB", "GATEWAY_BODY_MEMORY: write a whole number and KiB, MiB or GiB, as in 512KiB"),
         ("GATEWAY_PROBE_INTERVAL", "2d", "GATEWAY_PROBE_INTERVAL: must be at least 1s and at most 1d, or off."),
         ("GATEWAY_LOG_CALLS", "yes", "GATEWAY_LOG_CALLS: must be true or false."),
         ("GATEWAY_LOG_FORMAT", MARKED, "GATEWAY_LOG_FORMAT: must be 'human' or 'json'."),
