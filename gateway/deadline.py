@@ -42,6 +42,13 @@ class Deadline:
             self._timer.cancel()
         self._arm()
 
+    def shorten(self, seconds: float) -> None:
+        """
+        Expire so many seconds from now, unless that is sooner anyway or no time is set.
+        """
+        if self._loop.time() + seconds < self._at < math.inf:
+            self.set(seconds)
+
     def clear(self) -> None:
         """
         Do not expire.

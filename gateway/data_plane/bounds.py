@@ -53,6 +53,9 @@ class Bounds:
     body_seconds: float = 60.0
     """The body, from when the call asks for it (408)."""
 
+    last_body_seconds: float = 2.0
+    """The body, from when the worker ends or hands its place on, or from when the call asks after that (503). Ours."""
+
     keep_alive_seconds: float = 75.0
     """An idle connection, from its last answer. uvicorn's 5 s meets the JDK's own 5 s: a race that calls lose."""
 

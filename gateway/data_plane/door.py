@@ -33,6 +33,7 @@ from gateway.data_plane.inbound import Call, CallerLeft, CallerStalled
 from gateway.data_plane.wire import Wire
 from gateway.deadline import Deadline
 from gateway.errors import CallerError, Reason
+from gateway.outcome import Outcome
 
 if TYPE_CHECKING:
     from uvicorn import Config
@@ -204,6 +205,8 @@ class Door(asyncio.Protocol):
         if self._has_eof or self.is_gone:
             raise CallerLeft
         self._deadline.set(self._bounds.body_seconds)
+        if self._hall.ends_connections:
+            self._deadline.shorten(self._bounds.last_body_seconds)
         try:
             await arrival.wait(self._wire, expects_continue=expects_continue)
         finally:
@@ -264,6 +267,13 @@ class Door(asyncio.Protocol):
             self._deadline.set(self._bounds.linger_seconds)
         else:
             self.close_if_idle()
+
+    def hurry(self) -> None:
+        """
+        Leave a body that is still coming but a moment: nothing was sent for its call, and nobody ends before it does.
+        """
+        if self._arrival is not None and self._arrival.is_awaited:
+            self._deadline.shorten(self._bounds.last_body_seconds)
 
     def shutdown(self) -> None:
         """
@@ -475,13 +485,19 @@ class Door(asyncio.Protocol):
             self._refuse(CallerError(Reason.REQUEST_TIMEOUT))
         elif self._phase is _Phase.CALL:
             if self._arrival is not None:
-                self._arrival.fail(CallerError(Reason.REQUEST_TIMEOUT))
+                self._arrival.fail(self._create_late_refusal())
         elif self._phase is _Phase.LINGER:
             self._close(self._bounds.linger_seconds)
         elif self._phase is _Phase.FLUSH or self._phase is _Phase.CLOSED:
             self._see_progress()
         else:
             self.close_if_idle()
+
+    def _create_late_refusal(self) -> CallerError:
+        if self._hall.ends_connections:
+            detail = f"{Reason.DRAINING.advice}; {Outcome.NOT_SENT.fate}."
+            return CallerError(Reason.DRAINING, detail, retry_after_seconds=_RETRY_SECONDS)
+        return CallerError(Reason.REQUEST_TIMEOUT)
 
     def _await_progress(self, seconds: float) -> None:
         """

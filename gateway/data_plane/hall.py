@@ -68,8 +68,6 @@ class Hall:
         running: The tasks of the calls under way.
         admitted: How many of the connections count towards `Bounds.connections`.
         admissions: How many connections ever were received in which way.
-        leaving: Whether every answer is its connection's last, because the worker has handed its place on. Idle
-            connections stay open: what their callers send next may be on its way, and is served.
         room: Where large bodies are, or wait to be let in.
     """
 
@@ -93,7 +91,7 @@ class Hall:
         self.admitted = 0
         self.admissions = dict.fromkeys(Admission, 0)
         self._admitted_by_source: Counter[str] = Counter()
-        self.leaving = False
+        self._is_leaving = False
         self._is_draining = False
         self._somebody_left = asyncio.Event()
 
@@ -115,7 +113,9 @@ class Hall:
     @property
     def draining(self) -> bool:
         """
-        Whether the worker ends: every answer is its connection's last. Setting it closes the idle connections.
+        Whether the worker ends: every answer is its connection's last.
+
+        Setting it closes the idle connections, and leaves bodies that are still coming but a moment.
         """
         return self._is_draining
 
@@ -124,14 +124,32 @@ class Hall:
         self._is_draining = value
         if value:
             for door in tuple(self.doors):
+                door.hurry()
                 door.let_go()
+
+    @property
+    def leaving(self) -> bool:
+        """
+        Whether every answer is its connection's last, because the worker has handed its place on.
+
+        Bodies have but a moment from then on. Idle connections stay open: what their callers send next may be on its
+        way, and is served.
+        """
+        return self._is_leaving
+
+    @leaving.setter
+    def leaving(self, value: bool) -> None:
+        self._is_leaving = value
+        if value:
+            for door in tuple(self.doors):
+                door.hurry()
 
     @property
     def ends_connections(self) -> bool:
         """
         Whether every answer is its connection's last.
         """
-        return self._is_draining or self.leaving
+        return self._is_draining or self._is_leaving
 
     def refused(self, reason: Reason, peer: str) -> None:
         """

@@ -132,7 +132,8 @@ class Call:
             whose: The caller's name, in whose share of the room for bodies it is read; all without one share one.
 
         Raises:
-            CallerError: `body_too_large`, `request_timeout`, or `request_malformed` for bad chunks and trailers.
+            CallerError: `body_too_large`, `request_timeout`, `request_malformed` for bad chunks and trailers, or
+                `draining` when the worker does not wait for it any longer.
             CallerLeft: The caller left before the body was whole.
         """
         if self.has_body:

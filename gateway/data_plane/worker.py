@@ -255,6 +255,8 @@ class Worker:
     async def drain(self) -> None:
         """
         Refuse new calls, end polls at once, let the others end, then end them; each gets an answer and an outcome.
+
+        What still waits for its body is refused soon: see `Bounds.last_body_seconds`.
         """
         running = self._running
         running.draining = True

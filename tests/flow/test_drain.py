@@ -100,6 +100,36 @@ def test_who_has_connected_when_the_order_comes_gets_an_answer(
     assert len(served) + dials == len(noojee.requests())
 
 
+def test_a_body_that_does_not_come_does_not_hold_up_the_end(installation: Installation, noojee: Noojee) -> None:
+    """
+    Nothing was sent for its call, which is refused and recorded as that; a call that runs has its time.
+    """
+    token = installation.add_caller("crm", [("everything", ["*"])])
+    noojee.break_next("CallManagementAPI/dial", "delay", 6)
+    with installation.serve(GATEWAY_DRAIN_TIMEOUT="1m") as gateway:
+        dialling, waiting = (socket.create_connection(("127.0.0.1", gateway.port), 20) for _ in range(2))
+        with dialling, waiting:
+            dialling.sendall(render(DIAL, token))
+            waiting.sendall(render(START, token)[:-2] + b"Content-Length: 10\r\nExpect: 100-continue\r\n\r\n")
+            assert waiting.recv(100).startswith(b"HTTP/1.1 100 ")
+            wait_until(noojee.requests, "the dial is at Noojee")
+
+            gateway.process.terminate()
+
+            head, _, body = read_to_end(waiting).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 503 ")
+            assert b"\r\nRetry-After: 5" in head
+            assert "draining" == json.loads(body)["reason"]
+            assert read_to_end(dialling).startswith(b"HTTP/1.1 200 ")
+        assert 0 == gateway.process.wait(20)
+    told = [(each["tag"], each.get("reason"), each.get("outcome")) for each in installation.calls()]
+    assert [
+        ("call.intended", None, None),
+        ("call.denied", "draining", None),
+        ("call.ended", None, "succeeded"),
+    ] == told
+
+
 @pytest.mark.parametrize("is_half", [False, True])
 def test_a_handshake_that_is_under_way_is_waited_for(
     installation: Installation, tmp_path: Path, *, is_half: bool

@@ -169,6 +169,35 @@ def test_a_call_that_begins_late_has_a_drain_of_its_own(installation: Installati
     assert {"succeeded"} == {each["outcome"] for each in installation.records() if each["tag"] == "call.ended"}
 
 
+def test_the_worker_that_leaves_does_not_wait_for_a_body_that_does_not_come(installation: Installation) -> None:
+    """
+    It refuses the call, of which nothing was sent, and ends; a body may be as late as ever with the new worker.
+    """
+    token = installation.add_caller("crm", [("everything", ["*"])])
+    head = f"POST {START} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\nContent-Length: 10\r\n\r\n"
+    with installation.serve(GATEWAY_DRAIN_TIMEOUT="1m") as gateway:
+        old, waiting = gateway.worker_pid, open_caller(gateway)
+        waiting.send(head.encode())
+        wait_until(lambda: count_running(gateway), "the call runs")
+
+        restart(installation)
+
+        response = http.client.HTTPResponse(waiting.sock, method="POST")
+        response.begin()
+        assert (503, "5", "close") == (response.status, response.headers["Retry-After"], response.headers["Connection"])
+        assert "draining" == json.loads(response.read())["reason"]
+        wait_until(lambda: not is_there(old), "the old worker has ended", 20)
+        waiting.close()
+    assert ["draining"] == [each["reason"] for each in installation.records() if each["tag"] == "call.denied"]
+
+
+def count_running(gateway: Gateway) -> int:
+    """
+    How many calls run.
+    """
+    return int(gateway.call("/readyz", method="GET", port=gateway.admin_port).json()["calls_running"])
+
+
 def test_a_revocation_reaches_both_workers(installation: Installation, noojee: Noojee) -> None:
     """
     The verb waits for the one that leaves, too: its open connections are where the token would still be good.

@@ -306,6 +306,74 @@ def test_a_worker_that_leaves_closes_no_idle_connection(open_house: OpenHouse) -
             assert b"" == caller.read_to_end()
 
 
+BODY_TO_COME = b"POST /%b HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\n"
+ENDINGS = pytest.mark.parametrize("ending", ["draining", "leaving"])
+
+
+def begin_to_end(house: House, ending: str) -> None:
+    """
+    The worker ends, or hands its place on.
+    """
+
+    async def begin() -> None:
+        setattr(house.hall, ending, True)
+
+    house.run(begin())
+
+
+@ENDINGS
+def test_a_body_that_does_not_come_is_not_waited_for_by_who_ends(open_house: OpenHouse, ending: str) -> None:
+    """
+    Its caller is told that nothing was sent; also who comes only now, over a connection that it kept.
+    """
+    house = open_house(body_seconds=60.0, last_body_seconds=0.2)
+    with house.connect() as waiting, house.connect() as kept:
+        kept.send(REQUEST % b"/1").read_reply()
+        waiting.send(BODY_TO_COME % b"waiting" + b"abc")
+        house.wait_until(lambda: house.hall.running, "the call")
+        begin_to_end(house, ending)
+        replies = [waiting.read_reply()]
+        if ending == "leaving":
+            replies.append(kept.send(BODY_TO_COME % b"kept" + b"abc").read_reply())
+        for reply in replies:
+            assert (503, "close", "5") == (reply.status, reply.headers["connection"], reply.headers["retry-after"])
+            problem = json.loads(reply.body)
+            assert "draining" == problem["reason"]
+            assert problem["detail"].endswith("; it was not sent.")
+    assert len(replies) == len(house.refusals)
+
+
+@ENDINGS
+def test_a_body_that_is_just_arriving_is_served_by_who_ends(open_house: OpenHouse, ending: str) -> None:
+    """
+    It has a moment, which is not put off: for a worker that leaves, and then ends, as for one that does one of both.
+    """
+    house = open_house(body_seconds=60.0, last_body_seconds=20.0)
+    with house.connect() as caller:
+        caller.send(BODY_TO_COME % b"a" + b"abc")
+        house.wait_until(lambda: house.hall.running, "the call")
+        begin_to_end(house, ending)
+        begin_to_end(house, "draining")
+        reply = caller.send(b"def").read_reply()
+
+        assert (200, "close", b"POST /a abcdef") == (reply.status, reply.headers["connection"], reply.body)
+
+
+@ENDINGS
+def test_a_body_that_waits_for_room_is_not_waited_for_by_who_ends(open_house: OpenHouse, ending: str) -> None:
+    """
+    Neither it nor the one that has the room and does not come.
+    """
+    house = open_house(body_seconds=60.0, last_body_seconds=0.2, waiting_bytes=1, body_room_bytes=6)
+    with house.connect() as first, house.connect() as second:
+        for caller in (first, second):
+            caller.send(BODY_TO_COME % b"a" + b"abc")
+        house.wait_until(house.hall.room.count_waiting, "one has room, one waits for it")
+        begin_to_end(house, ending)
+
+        assert [503, 503] == [caller.read_reply().status for caller in (first, second)]
+
+
 @pytest.mark.parametrize("is_encrypted", [False, True])
 def test_who_stops_accepting_serves_who_is_connected(
     open_house: OpenHouse, tls: Contexts, *, is_encrypted: bool
