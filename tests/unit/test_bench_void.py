@@ -49,13 +49,14 @@ def test_a_run_that_measured_the_gateway_counts() -> None:
     """
     assert find_faults(compare(), [TABLE]) == []
     assert find_faults(None, [TABLE]) == []
+    assert find_faults(compare(gateway={"core_busy": 0.9, "core_waiting": 0.051}), []) == [], "it waited for its disk"
 
 
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
         ({"direct": {"per_second": 41_000.0}}, "Direct (41,000 /s) does not exceed nginx (41,000 /s)"),
-        ({"gateway": {"core_busy": 0.949}}, "The core of noojee-gateway was 94.9% busy"),
+        ({"gateway": {"core_busy": 0.9, "core_waiting": 0.049}}, "The core of noojee-gateway was 94.9% busy"),
         ({"gateway": {"strangers": 0.2}}, "While noojee-gateway was measured, other programs used 20% of a core"),
         ({"one_pager": {"failures": 1}}, "FastAPI + httpx2: 1 calls failed"),
     ],
