@@ -50,8 +50,7 @@ class Child:
         output: IO[bytes] | None = self.process.stdout
         if output is None:
             raise RuntimeError("standard output is not piped")
-        readable, _, _ = select.select([output], [], [], seconds)
-        line = output.readline() if readable else b""
+        line = output.readline() if _is_readable(output.fileno(), seconds) else b""
         if not line:
             raise RuntimeError(
                 f"{self.process.args!r} said nothing within {seconds} s:\n{self.log.read_text()[-2000:]}"
@@ -88,8 +87,14 @@ def _open_handle(pid: int) -> int | None:
 
 
 def _has_ended(handle: int, seconds: float) -> bool:
-    readable, _, _ = select.select([handle], [], [], seconds)
-    return bool(readable)
+    return _is_readable(handle, seconds)
+
+
+def _is_readable(descriptor: int, seconds: float) -> bool:
+    # Not `select`, which knows no number beyond 1023: whoever holds thousands of connections has those.
+    poller = select.poll()
+    poller.register(descriptor, select.POLLIN)
+    return bool(poller.poll(seconds * 1000))
 
 
 def pin(core: int) -> list[str]:
