@@ -86,6 +86,12 @@ class _Transport:
         """
         return False
 
+    def can_write_eof(self) -> bool:
+        """
+        As plain TCP can.
+        """
+        return True
+
     def set_write_buffer_limits(self, high: int) -> None:
         """
         There is none.
