@@ -92,4 +92,4 @@ lock:
 	build/uv/bin/$(LOCK) requirements/sbom.in --output-file requirements/sbom.txt
 
 clean:
-	rm -rf $(VENV) .venv-bench .venv-sbom benchmarks/work build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-bench .venv-sbom benchmarks/scratch build dist .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from benchmarks.comparison import Comparison
     from benchmarks.machine import Cores, Tools
 
-_WORK = Path(__file__).parent / "work"
+_SCRATCH = Path(__file__).parent / "scratch"
 _RESULTS = Path(__file__).parent / "results"
 _FULL = Plan(rounds=3, window_seconds=8, warm_up_seconds=2, single_seconds=5)
 _QUICK = Plan(rounds=2, window_seconds=5, warm_up_seconds=1, single_seconds=3)
@@ -96,7 +96,7 @@ def _measure(cores: Cores, tools: Tools, parts: list[str], plan: Plan) -> tuple[
     """
     comparison = None
     series = []
-    with _work_folder() as folder:
+    with _scratch_folder() as folder:
         certificates = _make_certificates(folder)
         key = str(uuid.uuid4())
         with nginx_upstream(
@@ -148,21 +148,21 @@ def _announce(name: str) -> None:
 
 
 @contextlib.contextmanager
-def _work_folder() -> Iterator[Path]:
+def _scratch_folder() -> Iterator[Path]:
     """
     A folder of this run's own, removed at its end; and what a run left that was killed.
     """
-    for left in _WORK.glob("*"):
+    for left in _SCRATCH.glob("*"):
         if not Path("/proc", left.name).exists():
             shutil.rmtree(left)
-    folder = _WORK / str(os.getpid())
+    folder = _SCRATCH / str(os.getpid())
     folder.mkdir(parents=True, mode=0o700)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         with contextlib.suppress(OSError):
-            _WORK.rmdir()
+            _SCRATCH.rmdir()
 
 
 def _make_certificates(folder: Path) -> dict[str, str]:

@@ -143,4 +143,4 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float) -> None
     while not condition():
         if time.monotonic() > until:
             raise RuntimeError(f"did not happen within {seconds} s: {what}")
-        time.sleep(0.02)
+        time.sleep(0.02)  # often enough for starts that take a second

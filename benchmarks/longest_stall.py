@@ -72,14 +72,14 @@ async def watched(what: str) -> AsyncIterator[None]:
     """
     ticker = Ticker()
     ticking = asyncio.create_task(ticker.run())
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.05)  # until it ticks evenly
     ticker.longest_seconds = 0.0
     began = time.perf_counter()
     try:
         yield
     finally:
         took = time.perf_counter() - began
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # a stall at the very end is told by the tick after it
         ticking.cancel()
         stall = round(1000 * ticker.longest_seconds, 1)
         rows.append({"step": what, "took": round(1000 * took, 1), "longest_stall": stall})
@@ -131,7 +131,7 @@ async def measure(path: Path, tokens: int) -> None:
     gc.collect()
     gc.freeze()  # as a node does when it has started
     async with watched("nothing, for comparison"):
-        await asyncio.sleep(1)
+        await asyncio.sleep(1)  # as long as the longest of the parts below
     async with watched(f"{tokens} tokens are loaded"):
         first: Snapshot = await asyncio.to_thread(feed.load)
     snapshots = Snapshots(

@@ -18,6 +18,7 @@ import gc
 import tempfile
 import time
 import uuid
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -104,6 +105,16 @@ class _Transport:
         self._answered()
 
 
+def _open_door(worker: Worker, answered: Callable[[], None]) -> Door:
+    # Of what its server hands a door it looks at the set of connections alone, and of a transport at what is above.
+    config: Any = None
+    state: Any = SimpleNamespace(connections=set())
+    transport: Any = _Transport(answered)
+    door = Door(worker._hall, config, state, {}, asyncio.get_running_loop())
+    door.connection_made(transport)
+    return door
+
+
 async def _measure_calls(worker: Worker, tokens: list[str]) -> tuple[float, float]:
     """
     CPU microseconds of a whole call, and of them the journal's thread's.
@@ -122,11 +133,7 @@ async def _measure_calls(worker: Worker, tokens: list[str]) -> tuple[float, floa
             over.set_result(None)
 
     requests = [_REQUEST % token.encode() for token in tokens[:CONNECTIONS]]
-    state: Any = SimpleNamespace(connections=set())
-    for number in range(CONNECTIONS):
-        door = Door(worker._hall, None, state, {}, loop)  # type: ignore[arg-type]  # it reads no configuration
-        door.connection_made(_Transport(lambda number=number: go_on(number)))  # type: ignore[arg-type, misc]
-        doors.append(door)
+    doors += [_open_door(worker, partial(go_on, number)) for number in range(CONNECTIONS)]
     process, thread = time.process_time(), time.thread_time()
     for door, request in zip(doors, requests, strict=True):
         door.data_received(request)
@@ -167,9 +174,7 @@ def _measure_steps(worker: Worker, token: str) -> dict[str, float]:
     The steps of a call by what they are, in their order.
     """
     pipeline, bounds = worker._pipeline, worker._hall.bounds
-    state: Any = SimpleNamespace(connections=set())
-    door = Door(worker._hall, None, state, {}, asyncio.get_running_loop())  # type: ignore[arg-type]
-    door.connection_made(_Transport(lambda: None))  # type: ignore[arg-type]
+    door = _open_door(worker, lambda: None)
 
     def read_head() -> Head:
         head = Head(bounds)
@@ -178,7 +183,8 @@ def _measure_steps(worker: Worker, token: str) -> dict[str, float]:
 
     call = Call(door, read_head(), EmptyBody(), request_id=str(uuid.uuid4()), peer="127.0.0.1")
     standing = pipeline._authenticate(call)
-    running = RunningCall(standing, asyncio.current_task())  # type: ignore[arg-type]
+    task: Any = asyncio.current_task()  # there is one: this is called by a coroutine
+    running = RunningCall(standing, task)
     record = CallRecord(call.request_id, standing, call.peer, time.monotonic())
     decide = pipeline._deciding.decide
     _run(decide(call, running, record))

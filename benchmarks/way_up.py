@@ -193,7 +193,7 @@ async def _measure_calls(call: Callable[[bytes], Awaitable[None]]) -> float:
 
 async def _measure_held(call: Callable[[bytes], Awaitable[None]]) -> tuple[float, float]:
     polls = [asyncio.ensure_future(call(b"subscribe")) for _ in range(20)]
-    await asyncio.sleep(1.0)
+    await asyncio.sleep(1.0)  # the first handshakes fill caches that are nobody's alone
     gc.collect()
     memory, cpu = _resident_kilobytes(), time.process_time()
     polls += [asyncio.ensure_future(call(b"subscribe")) for _ in range(HELD)]
@@ -209,7 +209,7 @@ async def _measure_held(call: Callable[[bytes], Awaitable[None]]) -> tuple[float
 
 
 async def _is_busy(spent: float) -> bool:
-    await asyncio.sleep(1.0)
+    await asyncio.sleep(1.0)  # the span of which it tells the share
     return time.process_time() - spent > 0.05  # noqa: PLR2004  # twentieth of a core: handshakes are still going on
 
 
