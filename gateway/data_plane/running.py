@@ -70,7 +70,8 @@ class RunningCall:
         if caller is None or self.grant is None:
             return caller is not None
         return any(
-            grant.credential.is_available and _without_key(grant) == _without_key(self.grant)
+            # Most are the very same object, and thousands of polls may wait when something changes.
+            grant.credential.is_available and (grant is self.grant or _without_key(grant) == _without_key(self.grant))
             for grant in caller.grants
             if grant.grant_id == self.grant.grant_id
         )
