@@ -535,6 +535,7 @@ def test_a_connection_that_closed_a_moment_ago_does_not_disturb_the_drain(
 
             house.run(close_and_drain(door, house, steps))
             house.wait_for_doors(0)
+            assert door.is_gone
 
 
 def test_a_caller_that_is_gone_when_it_is_refused_does_not_disturb_the_end(open_house: OpenHouse) -> None:
@@ -553,3 +554,4 @@ def test_a_caller_that_is_gone_when_it_is_refused_does_not_disturb_the_end(open_
 
         house.run(shut_down())
         house.wait_for_doors(0)
+        assert door.is_gone
